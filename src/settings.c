@@ -1,0 +1,677 @@
+/* settings: the directives, what they leave in a place of the configuration, and their defaults.
+ * Threads: settings do not change once made; reading is safe everywhere. Memory: the pool of the
+ *   configuration, or of the request where httpd merges for it.
+ * Never: sees a live request. */
+#include "settings.h"
+#include "key.h"
+#include "kohomai.h"
+#include "text.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <string.h>
+
+APLOG_USE_MODULE(kohomai);
+
+#define DEFAULT_BASE_URL "https://app.kohomai.com/api/v1"
+#define DEFAULT_TOTAL apr_time_from_sec(10)
+#define DEFAULT_CONNECT apr_time_from_sec(3)
+#define TOTAL_MAX apr_time_from_sec(3600)
+
+/* What can only be judged when the whole configuration is known: where it was said, and about
+ * which place. */
+typedef enum { CLAIM_PLAIN_HTTP, CLAIM_DATA_NAME, CLAIM_DATA_ID, CLAIM_PHONE, CLAIM_WORKFLOWS } claim_e;
+
+typedef struct {
+    claim_e what;
+    const kohomai_settings_t *place;
+    const char *where; /* file:line */
+    const char *text;
+} claim_t;
+
+typedef struct {
+    apr_array_header_t *claims;   /* of claim_t */
+    apr_array_header_t *warnings; /* of const char * */
+    int insecure;                 /* 0 unset, 1 off, 2 on */
+    unsigned apis_in_places;      /* a bit for each kohomai_api_e that some section names */
+    int workflow_somewhere;
+} server_t;
+
+void *kohomai_settings_server_create(apr_pool_t *pool, server_rec *s)
+{
+    server_t *server = apr_pcalloc(pool, sizeof(*server));
+
+    (void)s;
+    server->claims = apr_array_make(pool, 4, sizeof(claim_t));
+    server->warnings = apr_array_make(pool, 4, sizeof(const char *));
+    return server;
+}
+
+static server_t *server_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &kohomai_module);
+}
+
+/* ---- what several directives share ---- */
+
+static int in_htaccess(cmd_parms *cmd)
+{
+    return ap_check_cmd_context(cmd, NOT_IN_HTACCESS) != NULL;
+}
+
+static const char *where(cmd_parms *cmd)
+{
+    return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
+}
+
+/* A .htaccess file is read by many threads at once, and is judged at the request instead. */
+static void claim(cmd_parms *cmd, claim_e what, const kohomai_settings_t *place, const char *text)
+{
+    if (!in_htaccess(cmd)) {
+        claim_t *entry = apr_array_push(server_of(cmd->server)->claims);
+
+        *entry = (claim_t){what, place, where(cmd), text};
+    }
+}
+
+static void warn(cmd_parms *cmd, const char *sentence)
+{
+    APR_ARRAY_PUSH(server_of(cmd->server)->warnings, const char *) =
+        apr_psprintf(cmd->pool, "%s: %s: %s", where(cmd), cmd->cmd->name, sentence);
+}
+
+/* NULL inside a section, else the refusal. */
+static const char *refuse_outside(cmd_parms *cmd)
+{
+    if (cmd->path) {
+        return NULL;
+    }
+    return apr_psprintf(cmd->pool,
+                        "%s must stand inside a section, such as <Location \"/onboarding\">: it "
+                        "says something about a path",
+                        cmd->cmd->name);
+}
+
+static const char *read_expression(cmd_parms *cmd, const char *text, const ap_expr_info_t **expr)
+{
+    unsigned flags = AP_EXPR_FLAG_STRING_RESULT | AP_EXPR_FLAG_DONT_VARY;
+    const char *fault = refuse_outside(cmd);
+
+    if (fault) {
+        return fault;
+    }
+    if (in_htaccess(cmd)) {
+        flags |= AP_EXPR_FLAG_RESTRICTED;
+    }
+    /* httpd logs what an expression yields under the module that compiled it. */
+    *expr = ap_expr_parse_cmd_mi(cmd, text, flags, &fault, NULL, APLOG_NO_MODULE);
+    if (!fault) {
+        return NULL;
+    }
+    return apr_psprintf(cmd->pool, "%s: cannot read the expression '%s': %s (see "
+                                   "https://httpd.apache.org/docs/2.4/expr.html)",
+                        cmd->cmd->name, text, fault);
+}
+
+static const char *read_duration(cmd_parms *cmd, const char *text, apr_interval_time_t *duration)
+{
+    static const char *const units[] = {"ms", "s", "min", "h"};
+    apr_size_t i, digits = strspn(text, "0123456789");
+
+    for (i = 0; digits && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(text + digits, units[i]) == 0 &&
+            ap_timeout_parameter_parse(text, duration, "s") == APR_SUCCESS && *duration > 0) {
+            return NULL;
+        }
+    }
+    return apr_psprintf(cmd->pool, "%s: '%s' is not a duration: write a number above 0 and its "
+                                   "unit (ms, s, min or h), such as 500ms, 10s or 5min",
+                        cmd->cmd->name, text);
+}
+
+static const char *refuse_word(cmd_parms *cmd, const char *word, const char *choices)
+{
+    return apr_psprintf(cmd->pool, "%s: '%s' is none of %s", cmd->cmd->name, word, choices);
+}
+
+/* ---- the directives ---- */
+
+static const char *set_handoff(cmd_parms *cmd, void *place, const char *word)
+{
+    static const struct {
+        const char *word;
+        kohomai_handoff_e handoff;
+    } words[] = {{"on", KOHOMAI_HANDOFF_ON},
+                 {"off", KOHOMAI_HANDOFF_OFF},
+                 {"session", KOHOMAI_HANDOFF_SESSION},
+                 {"register", KOHOMAI_HANDOFF_REGISTER}};
+    kohomai_settings_t *settings = place;
+    const char *fault = refuse_outside(cmd);
+    apr_size_t i;
+
+    for (i = 0; !fault && i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(word, words[i].word) == 0) {
+            settings->handoff = words[i].handoff;
+            return NULL;
+        }
+    }
+    return fault ? fault : refuse_word(cmd, word, "On, Off, session, register");
+}
+
+static const char *set_response(cmd_parms *cmd, void *place, const char *word)
+{
+    static const struct {
+        const char *word;
+        kohomai_response_e response;
+    } words[] = {{"auto", KOHOMAI_RESPONSE_AUTO},
+                 {"redirect", KOHOMAI_RESPONSE_REDIRECT},
+                 {"json", KOHOMAI_RESPONSE_JSON}};
+    kohomai_settings_t *settings = place;
+    const char *fault = refuse_outside(cmd);
+    apr_size_t i;
+
+    for (i = 0; !fault && i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(word, words[i].word) == 0) {
+            settings->response = words[i].response;
+            return NULL;
+        }
+    }
+    return fault ? fault : refuse_word(cmd, word, "auto, redirect, json");
+}
+
+static const char *set_base_url(cmd_parms *cmd, void *place, const char *text)
+{
+    kohomai_settings_t *settings = place;
+    kohomai_base_t *base = apr_pcalloc(cmd->pool, sizeof(*base));
+    char *trimmed = apr_pstrdup(cmd->pool, text);
+    apr_size_t len = strlen(trimmed);
+    const char *fault;
+
+    while (len && trimmed[len - 1] == '/') {
+        trimmed[--len] = '\0';
+    }
+    fault = kohomai_url_parse(cmd->pool, trimmed, &base->url);
+    if (fault || strpbrk(base->url.rest, "?#")) {
+        return apr_psprintf(cmd->pool, "KohomaiBaseURL: '%s' cannot be used (%s): write an https URL "
+                                       "without user, query and fragment, such as " DEFAULT_BASE_URL,
+                            text, fault ? fault : "url-query");
+    }
+    base->text = kohomai_url_format(cmd->pool, &base->url);
+    settings->base = base;
+    if (!base->url.https && !kohomai_url_is_loopback(&base->url)) {
+        claim(cmd, CLAIM_PLAIN_HTTP, settings, base->text);
+    }
+    return NULL;
+}
+
+static const char *set_insecure(cmd_parms *cmd, void *place, int on)
+{
+    (void)place;
+    server_of(cmd->server)->insecure = on ? 2 : 1;
+    if (on) {
+        warn(cmd, "calls to Kohomai may go over plain http, where the key and the links can be "
+                  "read on the way: for test rigs only");
+    }
+    return NULL;
+}
+
+static const char *set_key(cmd_parms *cmd, void *place, const char *source)
+{
+    kohomai_settings_t *settings = place;
+    const char *key = NULL, *warning = NULL;
+    const char *fault = kohomai_key_fetch(cmd->pool, source, &key, &warning);
+
+    if (fault) {
+        return apr_pstrcat(cmd->pool, "KohomaiAPIKey: ", fault, NULL);
+    }
+    if (warning) {
+        warn(cmd, warning);
+    }
+    settings->authorization = apr_pstrcat(cmd->pool, "Authorization: Bearer ", key, NULL);
+    return NULL;
+}
+
+static const char *set_timeout(cmd_parms *cmd, void *place, const char *total, const char *connect)
+{
+    kohomai_settings_t *settings = place;
+    kohomai_patience_t *patience = apr_pcalloc(cmd->pool, sizeof(*patience));
+    const char *fault = read_duration(cmd, total, &patience->total);
+
+    if (fault) {
+        return fault;
+    }
+    patience->connect = DEFAULT_CONNECT < patience->total ? DEFAULT_CONNECT : patience->total;
+    if (connect && strncasecmp(connect, "connect=", 8) != 0) {
+        return refuse_word(cmd, connect, "connect=DURATION");
+    }
+    if (connect) {
+        fault = read_duration(cmd, connect + 8, &patience->connect);
+    }
+    if (!fault && (patience->total > TOTAL_MAX || patience->connect > patience->total)) {
+        fault = "KohomaiTimeout: the total may be 1h at most, and connect= no more than the total";
+    }
+    settings->patience = patience;
+    return fault;
+}
+
+static const char *set_ca_file(cmd_parms *cmd, void *place, const char *name)
+{
+    kohomai_settings_t *settings = place;
+    const char *path = ap_server_root_relative(cmd->pool, name);
+    apr_file_t *file;
+    char text[120];
+    apr_status_t rv;
+
+    rv = path ? apr_file_open(&file, path, APR_READ, 0, cmd->pool) : APR_EBADPATH;
+    if (rv != APR_SUCCESS) {
+        return apr_psprintf(cmd->pool, "KohomaiCAFile: cannot read %s: %s; name a PEM file with the "
+                                       "certificates to trust",
+                            name, apr_strerror(rv, text, sizeof(text)));
+    }
+    apr_file_close(file);
+    settings->ca_file = path;
+    return NULL;
+}
+
+static const char *set_api(cmd_parms *cmd, void *place, const char *name)
+{
+    kohomai_settings_t *settings = place;
+    int api = kohomai_dialect_find(name);
+
+    if (api < 0) {
+        return refuse_word(cmd, name, "leads, journeys, journeys-flat, workflows");
+    }
+    settings->api = api + 1;
+    if (cmd->path) {
+        server_of(cmd->server)->apis_in_places |= 1u << api;
+    }
+    if (api == KOHOMAI_API_WORKFLOWS) {
+        claim(cmd, CLAIM_WORKFLOWS, settings, name);
+    }
+    return NULL;
+}
+
+static const char *set_journey(cmd_parms *cmd, void *place, const char *text)
+{
+    return read_expression(cmd, text, &((kohomai_settings_t *)place)->journey);
+}
+
+static const char *set_user(cmd_parms *cmd, void *place, const char *text)
+{
+    return read_expression(cmd, text, &((kohomai_settings_t *)place)->user);
+}
+
+static const char *set_ref(cmd_parms *cmd, void *place, const char *text)
+{
+    return read_expression(cmd, text, &((kohomai_settings_t *)place)->ref);
+}
+
+static const char *set_return_url(cmd_parms *cmd, void *place, const char *text)
+{
+    return read_expression(cmd, text, &((kohomai_settings_t *)place)->return_url);
+}
+
+static const char *set_lead(cmd_parms *cmd, void *place, const char *name, const char *text)
+{
+    kohomai_settings_t *settings = place;
+    int field = kohomai_lead_field_find(name);
+
+    if (field < 0) {
+        return refuse_word(cmd, name, "Email, Firstname, Lastname, PhoneNumber");
+    }
+    if (field == KOHOMAI_LEAD_PHONE) {
+        claim(cmd, CLAIM_PHONE, settings, name);
+    }
+    return read_expression(cmd, text, &settings->lead[field]);
+}
+
+static const char *set_data(cmd_parms *cmd, void *place, const char *name, const char *text)
+{
+    kohomai_settings_t *settings = place;
+    kohomai_data_setting_t setting = {NULL, NULL, NULL};
+    const char *fault = read_expression(cmd, text, &setting.value);
+
+    if (fault) {
+        return fault;
+    }
+    if (*name == '#') {
+        setting.id = name + 1;
+        if (!kohomai_text_is_id(setting.id)) {
+            return apr_psprintf(cmd->pool, "KohomaiData: '%s' is not an id: write # and 1 to 20 "
+                                           "digits", name);
+        }
+    }
+    else {
+        setting.name = name;
+        if (!*name || strlen(name) > KOHOMAI_FIELD_MAX || !kohomai_text_is_utf8(name, strlen(name)) ||
+            kohomai_text_has_control(name, strlen(name), 0)) {
+            return "KohomaiData: a data point's name must be UTF-8 text without control characters";
+        }
+    }
+    if (!settings->data) {
+        settings->data = apr_array_make(cmd->pool, 4, sizeof(setting));
+    }
+    APR_ARRAY_PUSH(settings->data, kohomai_data_setting_t) = setting;
+    claim(cmd, setting.id ? CLAIM_DATA_ID : CLAIM_DATA_NAME, settings, name);
+    return NULL;
+}
+
+static const char *set_workflow(cmd_parms *cmd, void *place, const char *id)
+{
+    kohomai_settings_t *settings = place;
+    const char *fault = refuse_outside(cmd);
+
+    if (!fault && !kohomai_text_is_id(id)) {
+        fault = apr_psprintf(cmd->pool, "KohomaiWorkflow: '%s' is not an id: write 1 to 20 digits", id);
+    }
+    settings->workflow = id;
+    if (!in_htaccess(cmd)) {
+        server_of(cmd->server)->workflow_somewhere = 1;
+    }
+    return fault;
+}
+
+static const char *add_host(cmd_parms *cmd, apr_array_header_t **list, const char *host)
+{
+    const char *fault = kohomai_url_check_pattern(host);
+
+    if (fault) {
+        return apr_psprintf(cmd->pool, "%s: '%s': %s", cmd->cmd->name, host, fault);
+    }
+    if (!*list) {
+        *list = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(*list, const char *) = host;
+    return NULL;
+}
+
+static const char *add_allow_return(cmd_parms *cmd, void *place, const char *host)
+{
+    return add_host(cmd, &((kohomai_settings_t *)place)->allow_return, host);
+}
+
+static const char *add_allow_link(cmd_parms *cmd, void *place, const char *host)
+{
+    return add_host(cmd, &((kohomai_settings_t *)place)->allow_link, host);
+}
+
+/* A status that httpd knows; it answers any other as 500. */
+static const char *read_fallback_status(cmd_parms *cmd, const char *text, int *status)
+{
+    *status = (int)apr_atoi64(text);
+    if (*status >= 400 && *status <= 599 &&
+        (*status == 500 || ap_index_of_response(*status) != ap_index_of_response(500))) {
+        return NULL;
+    }
+    return apr_psprintf(cmd->pool, "KohomaiFallback: %s is not a 4xx or 5xx status that httpd knows, "
+                                   "such as 403 or 503", text);
+}
+
+static const char *read_fallback_target(cmd_parms *cmd, const char *text, kohomai_fallback_t *fallback)
+{
+    kohomai_url_t url;
+
+    fallback->fixed = !strpbrk(text, "%$");
+    if (fallback->fixed && !kohomai_url_is_path(text) &&
+        kohomai_url_parse(cmd->pool, text, &url) != NULL) {
+        return apr_psprintf(cmd->pool, "KohomaiFallback: '%s' is no action: write pass, a status 4xx "
+                                       "or 5xx, or a path or URL to go to", text);
+    }
+    return read_expression(cmd, text, &fallback->target);
+}
+
+static const char *set_fallback(cmd_parms *cmd, void *place, const char *when, const char *action)
+{
+    kohomai_settings_t *settings = place;
+    kohomai_fallback_t *fallback = apr_pcalloc(cmd->pool, sizeof(*fallback));
+    int any = strcasecmp(when, "any") == 0, outcome = kohomai_outcome_find(when);
+    const char *fault = refuse_outside(cmd);
+
+    if (fault) {
+        return fault;
+    }
+    if (!any && outcome <= KOHOMAI_HANDED_OFF) {
+        return refuse_word(cmd, when, "any, registered, queued, unknown, invalid, forbidden, prefetch, "
+                                      "limited, refused, unavailable, failed, timeout");
+    }
+    if (strcasecmp(action, "pass") == 0) {
+        fallback->pass = 1;
+    }
+    else if (strlen(action) == 3 && strspn(action, "0123456789") == 3) {
+        fault = read_fallback_status(cmd, action, &fallback->status);
+    }
+    else {
+        fault = read_fallback_target(cmd, action, fallback);
+    }
+    if (any) {
+        settings->fallback_any = fallback;
+    }
+    else {
+        settings->fallbacks[outcome] = fallback;
+    }
+    return fault;
+}
+
+#define SERVER (RSRC_CONF)
+#define SERVER_OR_SECTION (RSRC_CONF | ACCESS_CONF)
+#define SECTION_OR_HTACCESS (OR_FILEINFO)
+
+const command_rec kohomai_settings_commands[] = {
+    AP_INIT_TAKE1("KohomaiHandoff", set_handoff, NULL, SECTION_OR_HTACCESS,
+                  "On, Off, session or register: whether visitors of this path are handed off"),
+    AP_INIT_TAKE1("KohomaiBaseURL", set_base_url, NULL, SERVER_OR_SECTION,
+                  "the base URL of the Kohomai API"),
+    AP_INIT_FLAG("KohomaiInsecure", set_insecure, NULL, SERVER,
+                 "On allows a base URL with http:// on any host; for test rigs"),
+    AP_INIT_TAKE1("KohomaiAPIKey", set_key, NULL, SERVER_OR_SECTION,
+                  "where the API key is: file:PATH, env:NAME, exec:COMMAND, or the key itself"),
+    AP_INIT_TAKE12("KohomaiTimeout", set_timeout, NULL, SERVER_OR_SECTION,
+                   "the longest time for one visitor's calls, and connect= for a connection"),
+    AP_INIT_TAKE1("KohomaiCAFile", set_ca_file, NULL, SERVER_OR_SECTION,
+                  "a PEM file of the CAs to trust instead of the system's"),
+    AP_INIT_TAKE1("KohomaiAPI", set_api, NULL, SERVER_OR_SECTION,
+                  "the generation to register with: leads, journeys, journeys-flat or workflows"),
+    AP_INIT_TAKE1("KohomaiJourney", set_journey, NULL, SECTION_OR_HTACCESS,
+                  "an expression that yields the visitor's journey id"),
+    AP_INIT_TAKE1("KohomaiUser", set_user, NULL, SECTION_OR_HTACCESS,
+                  "an expression that yields the visitor's user id"),
+    AP_INIT_TAKE2("KohomaiLead", set_lead, NULL, SECTION_OR_HTACCESS,
+                  "Email, Firstname, Lastname or PhoneNumber, and an expression that yields it"),
+    AP_INIT_TAKE2("KohomaiData", set_data, NULL, SECTION_OR_HTACCESS,
+                  "a data point's name or #ID, and an expression that yields its value"),
+    AP_INIT_TAKE1("KohomaiRef", set_ref, NULL, SECTION_OR_HTACCESS,
+                  "an expression that yields the reference of the funnel's starting point"),
+    AP_INIT_TAKE1("KohomaiWorkflow", set_workflow, NULL, SECTION_OR_HTACCESS,
+                  "the workflow's id, for KohomaiAPI workflows"),
+    AP_INIT_TAKE1("KohomaiRedirectURL", set_return_url, NULL, SECTION_OR_HTACCESS,
+                  "an expression that yields where Kohomai sends the visitor afterwards"),
+    AP_INIT_ITERATE("KohomaiAllowReturn", add_allow_return, NULL, SERVER_OR_SECTION,
+                    "hosts that KohomaiRedirectURL may lead to"),
+    AP_INIT_ITERATE("KohomaiAllowLink", add_allow_link, NULL, SERVER_OR_SECTION,
+                    "hosts that a one-time link may lead to"),
+    AP_INIT_TAKE1("KohomaiResponse", set_response, NULL, SECTION_OR_HTACCESS,
+                  "auto, redirect or json: how the link is answered"),
+    AP_INIT_TAKE2("KohomaiFallback", set_fallback, NULL, SECTION_OR_HTACCESS,
+                  "an outcome or any, and pass, a status, or a path or URL to go to"),
+    {NULL}};
+
+/* ---- places ---- */
+
+void *kohomai_settings_create(apr_pool_t *pool, char *place)
+{
+    (void)place;
+    return apr_pcalloc(pool, sizeof(kohomai_settings_t));
+}
+
+#define INNER(field) inner->field ? inner->field : outer->field
+
+void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_place)
+{
+    const kohomai_settings_t *outer = outer_place, *inner = inner_place;
+    kohomai_settings_t *merged = apr_pcalloc(pool, sizeof(*merged));
+    int i;
+
+    merged->handoff = INNER(handoff);
+    merged->response = INNER(response);
+    merged->api = INNER(api);
+    merged->base = INNER(base);
+    merged->authorization = INNER(authorization);
+    merged->patience = INNER(patience);
+    merged->ca_file = INNER(ca_file);
+    merged->journey = INNER(journey);
+    merged->user = INNER(user);
+    merged->ref = INNER(ref);
+    merged->return_url = INNER(return_url);
+    merged->data = INNER(data);
+    merged->workflow = INNER(workflow);
+    merged->allow_return = INNER(allow_return);
+    merged->allow_link = INNER(allow_link);
+    merged->fallback_any = INNER(fallback_any);
+    for (i = 0; i < KOHOMAI_LEAD_FIELDS; i++) {
+        merged->lead[i] = INNER(lead[i]);
+    }
+    for (i = 0; i < KOHOMAI_OUTCOMES; i++) {
+        merged->fallbacks[i] = INNER(fallbacks[i]);
+    }
+    return merged;
+}
+
+const kohomai_base_t *kohomai_settings_base(const kohomai_settings_t *settings)
+{
+    static const kohomai_base_t standard = {
+        .text = DEFAULT_BASE_URL,
+        .url = {.https = 1, .host = "app.kohomai.com", .port = 443, .rest = "/api/v1"},
+    };
+
+    return settings->base ? settings->base : &standard;
+}
+
+kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings)
+{
+    static const kohomai_patience_t standard = {DEFAULT_TOTAL, DEFAULT_CONNECT};
+
+    return settings->patience ? *settings->patience : standard;
+}
+
+kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings)
+{
+    return settings->api ? (kohomai_api_e)(settings->api - 1) : KOHOMAI_API_JOURNEYS;
+}
+
+const kohomai_fallback_t *kohomai_settings_fallback(const kohomai_settings_t *settings,
+                                                    kohomai_outcome_e outcome)
+{
+    if (settings->fallbacks[outcome]) {
+        return settings->fallbacks[outcome];
+    }
+    return outcome == KOHOMAI_HANDED_OFF || outcome == KOHOMAI_REGISTERED ||
+                   outcome == KOHOMAI_QUEUED
+               ? NULL
+               : settings->fallback_any;
+}
+
+/* ---- the whole configuration ---- */
+
+/* The generations that may apply where a claim was made: the section's own, else the server's and
+ * every one that some section names, since sections are merged anew for each request. */
+static unsigned possible_apis(const server_rec *s, const claim_t *claim)
+{
+    const kohomai_settings_t *outer = ap_get_module_config(s->lookup_defaults, &kohomai_module);
+
+    if (claim->place->api) {
+        return 1u << (claim->place->api - 1);
+    }
+    return 1u << kohomai_settings_api(outer) | server_of(s)->apis_in_places;
+}
+
+static int any_api(unsigned apis, int (*is_so)(kohomai_api_e))
+{
+    int api;
+
+    for (api = 0; api < KOHOMAI_APIS; api++) {
+        if ((apis & 1u << api) && is_so(api)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int ids_data(kohomai_api_e api)
+{
+    return !kohomai_dialect_names_data(api) && api != KOHOMAI_API_WORKFLOWS;
+}
+
+static int is_insecure(const server_rec *s, const server_rec *main_server)
+{
+    int own = server_of(s)->insecure;
+
+    return (own ? own : server_of(main_server)->insecure) == 2;
+}
+
+static const char *judge(apr_pool_t *pool, server_rec *s, server_rec *main_server,
+                         const claim_t *claim)
+{
+    unsigned apis = possible_apis(s, claim);
+
+    if (claim->what == CLAIM_PLAIN_HTTP && !is_insecure(s, main_server)) {
+        return apr_psprintf(pool, "KohomaiBaseURL: %s would send the key in the clear: write https://, "
+                                  "or, on a test rig only, KohomaiInsecure On", claim->text);
+    }
+    if (claim->what == CLAIM_DATA_NAME && !any_api(apis, kohomai_dialect_names_data)) {
+        return apr_psprintf(pool, "KohomaiData: '%s' is a name, which only KohomaiAPI leads takes: set "
+                                  "that, or write the data point's #ID", claim->text);
+    }
+    if (claim->what == CLAIM_DATA_ID && !any_api(apis, ids_data)) {
+        return apr_psprintf(pool, "KohomaiData: '%s' is an id, which KohomaiAPI journeys and "
+                                  "journeys-flat take: set one of them, or, for leads, write the data "
+                                  "point's name", claim->text);
+    }
+    if (claim->what == CLAIM_WORKFLOWS && !server_of(s)->workflow_somewhere) {
+        return "KohomaiAPI: workflows needs the workflow's id: add KohomaiWorkflow ID to the section";
+    }
+    if (claim->what == CLAIM_PHONE && !any_api(apis, kohomai_dialect_takes_phone)) {
+        APR_ARRAY_PUSH(server_of(s)->warnings, const char *) =
+            apr_psprintf(pool, "%s: KohomaiLead: a phone number has no place in this generation and is "
+                               "left out; KohomaiAPI leads and journeys-flat take one", claim->where);
+    }
+    return NULL;
+}
+
+int kohomai_settings_check(apr_pool_t *pool, server_rec *main_server)
+{
+    int i, faults = 0;
+    server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        const apr_array_header_t *claims = server_of(s)->claims;
+
+        for (i = 0; i < claims->nelts; i++) {
+            const claim_t *claim = &APR_ARRAY_IDX(claims, i, claim_t);
+            const char *fault = judge(pool, s, main_server, claim);
+
+            if (fault) {
+                faults++;
+                ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_CRIT, 0, s, "%s: %s", claim->where,
+                             fault);
+            }
+        }
+    }
+    return faults ? HTTP_INTERNAL_SERVER_ERROR : OK;
+}
+
+void kohomai_settings_warn(server_rec *main_server)
+{
+    server_rec *s;
+    int i;
+
+    for (s = main_server; s; s = s->next) {
+        const apr_array_header_t *warnings = server_of(s)->warnings;
+
+        for (i = 0; i < warnings->nelts; i++) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "%s",
+                         APR_ARRAY_IDX(warnings, i, const char *));
+        }
+    }
+}

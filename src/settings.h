@@ -1,0 +1,96 @@
+/* settings: the directives, what they leave in a place of the configuration, and their defaults.
+ * Threads: settings do not change once made; reading is safe everywhere. Memory: the pool of the
+ *   configuration, or of the request where httpd merges for it.
+ * Never: sees a live request. */
+#ifndef KOHOMAI_SETTINGS_H
+#define KOHOMAI_SETTINGS_H
+
+#include "dialect.h"
+#include "outcome.h"
+#include "url.h"
+
+#include <httpd.h>
+
+#include <ap_expr.h>
+#include <http_config.h>
+
+/* In every enumeration 0 means that nothing was said here, so that an inner section can say the
+ * default, too. */
+typedef enum {
+    KOHOMAI_HANDOFF_UNSET,
+    KOHOMAI_HANDOFF_OFF,
+    KOHOMAI_HANDOFF_ON,
+    KOHOMAI_HANDOFF_SESSION,
+    KOHOMAI_HANDOFF_REGISTER
+} kohomai_handoff_e;
+
+typedef enum {
+    KOHOMAI_RESPONSE_UNSET,
+    KOHOMAI_RESPONSE_AUTO,
+    KOHOMAI_RESPONSE_REDIRECT,
+    KOHOMAI_RESPONSE_JSON
+} kohomai_response_e;
+
+/* A base URL and its reading; text has no slash at its end. */
+typedef struct {
+    const char *text;
+    kohomai_url_t url;
+} kohomai_base_t;
+
+typedef struct {
+    apr_interval_time_t total, connect;
+} kohomai_patience_t;
+
+/* KohomaiData: name or id, the other is NULL. */
+typedef struct {
+    const char *name, *id;
+    const ap_expr_info_t *value;
+} kohomai_data_setting_t;
+
+/* KohomaiFallback: exactly one of the three is meant. */
+typedef struct {
+    int pass;
+    int status;                   /* 4xx or 5xx, 0 for none */
+    const ap_expr_info_t *target; /* a path or URL, NULL for none */
+    int fixed;                    /* the target has no variable part */
+} kohomai_fallback_t;
+
+/* What the sections that apply to a place say together. NULL and 0 stand for "nothing was said". */
+typedef struct {
+    kohomai_handoff_e handoff;
+    kohomai_response_e response;
+    int api; /* a kohomai_api_e plus 1 */
+    const kohomai_base_t *base;
+    const char *authorization; /* the header line that carries the key */
+    const kohomai_patience_t *patience;
+    const char *ca_file;
+    const ap_expr_info_t *journey, *user, *ref, *return_url;
+    const ap_expr_info_t *lead[KOHOMAI_LEAD_FIELDS];
+    apr_array_header_t *data; /* of kohomai_data_setting_t */
+    const char *workflow;
+    apr_array_header_t *allow_return, *allow_link; /* of const char *, see url.h */
+    const kohomai_fallback_t *fallbacks[KOHOMAI_OUTCOMES];
+    const kohomai_fallback_t *fallback_any;
+} kohomai_settings_t;
+
+/* The hooks of the module record. */
+extern const command_rec kohomai_settings_commands[];
+void *kohomai_settings_create(apr_pool_t *pool, char *place);
+void *kohomai_settings_merge(apr_pool_t *pool, void *outer, void *inner);
+void *kohomai_settings_server_create(apr_pool_t *pool, server_rec *s);
+
+/* Judges what only the whole configuration shows (check_config hook, which `httpd -t` runs, too):
+ * OK, or an error after it was logged. */
+int kohomai_settings_check(apr_pool_t *pool, server_rec *s);
+
+/* Logs what is allowed but should be known; once per start, and by `httpd -t`. */
+void kohomai_settings_warn(server_rec *s);
+
+/* What holds where nothing was said. */
+const kohomai_base_t *kohomai_settings_base(const kohomai_settings_t *settings);
+kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings);
+kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings);
+const kohomai_fallback_t *kohomai_settings_fallback(const kohomai_settings_t *settings,
+                                                    kohomai_outcome_e outcome);
+
+#endif
