@@ -40,10 +40,14 @@ static int send_json(request_rec *r, int status, const char *type, cJSON *object
     return send_text(r, status, type, text);
 }
 
+/* httpd's own page would repeat the link in its text: one more place to leak it from. */
 int kohomai_answer_redirect(request_rec *r, const char *target)
 {
+    int status = r->method_number == M_POST ? HTTP_SEE_OTHER : HTTP_MOVED_TEMPORARILY;
+
     apr_table_setn(r->headers_out, "Location", target);
-    return r->method_number == M_POST ? HTTP_SEE_OTHER : HTTP_MOVED_TEMPORARILY;
+    ap_custom_response(r, status, "<!DOCTYPE html>\n<title>One moment</title>\n<p>One moment.</p>\n");
+    return status;
 }
 
 int kohomai_answer_link(request_rec *r, const char *link, const char *valid_until)

@@ -18,6 +18,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define EVENTS_PER_WAIT 64
@@ -232,6 +233,14 @@ static int on_socket_io(CURL *easy, curl_socket_t fd, int what, void *baton, voi
     return 0;
 }
 
+/* A connection is none of the business of the programs that httpd starts (CGI). */
+static curl_socket_t on_open_io(void *baton, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)baton;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static int on_timer_io(CURLM *multi, long milliseconds, void *baton)
 {
     kohomai_client_t *client = baton;
@@ -262,6 +271,7 @@ static CURL *easy_make_io(kohomai_call_t *call)
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* no waiting for a name server at the end */
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_SHARE, call->client->tls_sessions);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_io);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_io);
     curl_easy_setopt(easy, CURLOPT_READDATA, call);

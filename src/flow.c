@@ -24,7 +24,7 @@ typedef struct kohomai_visit_t {
     request_rec *r;
     kohomai_client_t *client;
     const kohomai_settings_t *settings;
-    apr_time_t began, deadline;
+    apr_time_t began, deadline; /* the ceiling counts from the first call on */
     const char *return_url;     /* "" for none */
     kohomai_request_t request;  /* what is, or was last, asked of the API */
     int registering;            /* the call under way registers */
@@ -62,11 +62,12 @@ static void log_outcome(visit_t *visit, kohomai_outcome_e outcome, const char *r
 {
     int level = outcome == KOHOMAI_HANDED_OFF ? APLOG_INFO : APLOG_WARNING;
     apr_int64_t ms = apr_time_as_msec(apr_time_now() - visit->began);
+    const char *status = visit->api_status ? apr_itoa(visit->r->pool, visit->api_status) : "-";
 
     ap_log_rerror(APLOG_MARK, level, 0, visit->r,
-                  "kohomai: outcome=%s reason=%s call=%s status=%d ms=%" APR_INT64_T_FMT "%s%s",
+                  "kohomai: outcome=%s reason=%s call=%s status=%s ms=%" APR_INT64_T_FMT "%s%s",
                   kohomai_outcome_name(outcome), *reason ? reason : "-",
-                  visit->request.call ? visit->request.call : "-", visit->api_status, ms,
+                  visit->request.call ? visit->request.call : "-", status, ms,
                   *visit->detail ? " detail=" : "", visit->detail);
 }
 
@@ -225,11 +226,18 @@ static int resume(visit_t *visit)
 
 /* ---- asking ---- */
 
+static void set_deadline(visit_t *visit)
+{
+    if (!visit->deadline) {
+        visit->deadline = apr_time_now() + kohomai_settings_patience(visit->settings).total;
+    }
+}
+
 /* Sends visit->request and waits for what comes of it. */
 static int ask(visit_t *visit)
 {
     const kohomai_settings_t *settings = visit->settings;
-    const kohomai_order_t order = {
+    kohomai_order_t order = {
         .url = apr_pstrcat(visit->r->pool, kohomai_settings_base(settings)->text,
                            visit->request.path, NULL),
         .authorization = settings->authorization,
@@ -238,10 +246,11 @@ static int ask(visit_t *visit)
         .body_len = visit->request.body_len,
         .answer_max = KOHOMAI_ANSWER_MAX,
         .connect_timeout = kohomai_settings_patience(settings).connect,
-        .deadline = visit->deadline,
         .once = visit->registering,
     };
 
+    set_deadline(visit);
+    order.deadline = visit->deadline;
     visit->ticket = visit->client ? kohomai_park_hold(visit->r) : NULL;
     if (!visit->ticket) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-client");
@@ -278,6 +287,12 @@ static int conclude_fault(visit_t *visit, const char *fault, int status)
     return status ? status : conclude(visit, KOHOMAI_INVALID, fault);
 }
 
+/* Whether the configuration names anything at all that could tell who somebody is. */
+static int has_source(const kohomai_settings_t *settings)
+{
+    return settings->journey || settings->user || settings->lead[KOHOMAI_LEAD_EMAIL];
+}
+
 /* Finds out who this is, a known visitor first, and asks the API for them. */
 static int start(visit_t *visit)
 {
@@ -297,7 +312,7 @@ static int start(visit_t *visit)
         lead.fields[KOHOMAI_LEAD_EMAIL] = "";
     }
     if (!fault && !*identity.id && !*lead.fields[KOHOMAI_LEAD_EMAIL]) {
-        return conclude(visit, KOHOMAI_UNKNOWN, "");
+        return conclude(visit, KOHOMAI_UNKNOWN, has_source(visit->settings) ? "" : "no-source");
     }
     if (!fault) {
         fault = kohomai_visitor_return_url(visit->r, visit->settings, &visit->return_url, &status);
@@ -351,7 +366,6 @@ int kohomai_flow_begin(request_rec *r, kohomai_client_t *client)
     visit->client = client;
     visit->settings = settings;
     visit->began = apr_time_now();
-    visit->deadline = visit->began + kohomai_settings_patience(settings).total;
     visit->return_url = visit->detail = "";
     kohomai_slot_get(r)->visit = visit;
     status = answer_method(r);
