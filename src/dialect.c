@@ -5,6 +5,7 @@
 #include "json.h"
 #include "text.h"
 
+#include <apr_cstr.h>
 #include <apr_escape.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -33,7 +34,7 @@ int kohomai_dialect_find(const char *name)
     int i;
 
     for (i = 0; i < KOHOMAI_APIS; i++) {
-        if (strcasecmp(name, dialects[i].name) == 0) {
+        if (apr_cstr_casecmp(name, dialects[i].name) == 0) {
             return i;
         }
     }

@@ -6,7 +6,7 @@
 #include "json.h"
 #include "text.h"
 
-#include <apr_lib.h>
+#include <apr_cstr.h>
 #include <apr_strings.h>
 #include <apr_tables.h>
 #include <apr_xlate.h>
@@ -53,18 +53,26 @@ static span_t span_take(span_t *rest, char separator)
     span_t head = {rest->start, hit ? (apr_size_t)(hit - rest->start) : rest->len};
     apr_size_t step = head.len + (hit ? 1 : 0);
 
-    rest->start += step;
-    rest->len -= step;
+    if (step) { /* start may be NULL where there is nothing */
+        rest->start += step;
+        rest->len -= step;
+    }
     return head;
+}
+
+/* Not isspace: a script may have set a locale in which half a UTF-8 letter is a space. */
+static int is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 static span_t span_trim(span_t s)
 {
-    while (s.len && apr_isspace(*s.start)) {
+    while (s.len && is_space(*s.start)) {
         s.start++;
         s.len--;
     }
-    while (s.len && apr_isspace(s.start[s.len - 1])) {
+    while (s.len && is_space(s.start[s.len - 1])) {
         s.len--;
     }
     return s;
@@ -72,7 +80,7 @@ static span_t span_trim(span_t s)
 
 static int span_is(span_t s, const char *word)
 {
-    return s.len == strlen(word) && strncasecmp(s.start, word, s.len) == 0;
+    return s.len == strlen(word) && apr_cstr_casecmpn(s.start, word, s.len) == 0;
 }
 
 static const char *span_find(span_t s, const char *needle, apr_size_t len)
@@ -165,8 +173,11 @@ static const char *field_add(kohomai_form_t *form, field_t field)
     if (form->fields->nelts >= KOHOMAI_FORM_FIELDS_MAX) {
         return "form-fields";
     }
-    if (form->charset && field.value_len) {
-        reason = convert(form->pool, form->charset, &field.value, &field.value_len);
+    if (form->charset) {
+        reason = convert(form->pool, form->charset, &field.name, &field.name_len);
+        if (!reason && field.value_len) {
+            reason = convert(form->pool, form->charset, &field.value, &field.value_len);
+        }
     }
     if (!reason) {
         APR_ARRAY_PUSH(form->fields, field_t) = field;
@@ -195,7 +206,13 @@ static const char *read_pairs(kohomai_form_t *form, span_t rest, char separator)
         if (name.len == 0) {
             continue;
         }
-        field.name = decode(form->pool, name, !cookies, &field.name_len);
+        if (cookies) { /* decoded, a name could pass for one with the prefix __Host- */
+            field.name = apr_pstrmemdup(form->pool, name.start, name.len);
+            field.name_len = name.len;
+        }
+        else {
+            field.name = decode(form->pool, name, 1, &field.name_len);
+        }
         field.value = decode(form->pool, value, !cookies, &field.value_len);
         reason = field_add(form, field);
     }
@@ -227,22 +244,13 @@ static int parameter_take(span_t *rest, span_t *name, span_t *value)
         return 0;
     }
     tail = *rest;
-    *name = span_take(&tail, '=');
-    if (memchr(name->start, ';', name->len)) { /* a parameter without a value */
-        *name = span_trim(span_take(rest, ';'));
-        *value = (span_t){"", 0};
-        return 1;
-    }
-    *name = span_trim(*name);
-    tail = span_trim(tail);
-    if (tail.len && tail.start[0] == '"') {
-        tail.start++;
-        tail.len--;
+    *value = span_take(&tail, ';');
+    *name = span_trim(span_take(value, '='));
+    *value = span_trim(*value);
+    if (value->len && value->start[0] == '"') { /* a semicolon may stand inside the quotes */
+        tail = (span_t){value->start + 1, (apr_size_t)(rest->start + rest->len - value->start) - 1};
         *value = span_take(&tail, '"');
         span_take(&tail, ';');
-    }
-    else {
-        *value = span_trim(span_take(&tail, ';'));
     }
     *rest = tail;
     return 1;
@@ -301,7 +309,7 @@ static int read_part_header(span_t *rest, part_t *part)
     if (header.len > KOHOMAI_FORM_PART_HEADER_MAX) {
         header.len = KOHOMAI_FORM_PART_HEADER_MAX;
     }
-    while (header.len) {
+    while (header.len && memchr(header.start, '\n', header.len)) {
         span_t line = span_take(&header, '\n');
 
         if (line.len == 0 || line.start[line.len - 1] != '\r') {
@@ -434,6 +442,9 @@ static const char *read_json(kohomai_form_t *form, const char *bytes, apr_size_t
     form->charset = NULL; /* JSON is UTF-8, whatever a charset parameter says (RFC 8259, 8.1) */
     cJSON_ArrayForEach(item, tree)
     {
+        if (cJSON_IsArray(item) || cJSON_IsObject(item)) {
+            continue;
+        }
         field_t field = {.name = item->string, .name_len = strlen(item->string), .value = ""};
 
         if (cJSON_IsString(item)) {

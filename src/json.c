@@ -85,6 +85,26 @@ static int copy_number(walk_t *w)
     return !(next < w->end && *next == ':'); /* quoting must not turn a number into a name */
 }
 
+/* Whether the escape at s (a backslash) is none of \u with four hexadecimal digits, or spells NUL:
+ * cJSON takes other characters there for zeroes. */
+static int is_bad_unicode(const char *s, const char *end)
+{
+    int i;
+
+    if (end - s < 2 || s[1] != 'u') {
+        return 0;
+    }
+    if (end - s < 6 || memcmp(s + 2, "0000", 4) == 0) {
+        return 1;
+    }
+    for (i = 2; i < 6; i++) {
+        if (kohomai_text_hex(s[i]) < 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int copy_string(walk_t *w)
 {
     const char *s = w->at + 1;
@@ -96,7 +116,7 @@ static int copy_string(walk_t *w)
         if (*s != '\\') {
             continue;
         }
-        if (w->end - s > 5 && memcmp(s, "\\u0000", 6) == 0) {
+        if (is_bad_unicode(s, w->end)) {
             return 0;
         }
         if (++s == w->end) {

@@ -4,6 +4,7 @@
 #include "lead.h"
 #include "text.h"
 
+#include <apr_cstr.h>
 #include <string.h>
 
 const char *const kohomai_lead_field_names[KOHOMAI_LEAD_FIELDS] = {
@@ -18,7 +19,7 @@ int kohomai_lead_field_find(const char *name)
     int i;
 
     for (i = 0; i < KOHOMAI_LEAD_FIELDS; i++) {
-        if (strcasecmp(name, kohomai_lead_field_names[i]) == 0) {
+        if (apr_cstr_casecmp(name, kohomai_lead_field_names[i]) == 0) {
             return i;
         }
     }

@@ -3,7 +3,6 @@
  * Never: changes, logs or stores what it looks at. */
 #include "text.h"
 
-#include <apr_lib.h>
 #include <string.h>
 
 #define ID_DIGITS_MAX 20
@@ -23,6 +22,11 @@ int kohomai_text_hex(char digit)
     }
     digit |= 0x20;
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+int kohomai_text_is_alnum(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 /* The length of the well-formed sequence at s, of which left bytes remain; 0 where there is none.
@@ -93,7 +97,7 @@ int kohomai_text_has_control(const char *bytes, apr_size_t len, int lines)
 
 static int is_local_char(unsigned char c)
 {
-    return c >= 0x80 || apr_isalnum(c) || (c && strchr(".!#$%&'*+/=?^_`{|}~-", c));
+    return c >= 0x80 || kohomai_text_is_alnum((char)c) || (c && strchr(".!#$%&'*+/=?^_`{|}~-", c));
 }
 
 /* A label of the domain: letters, digits and inner hyphens. Returns its length, 0 if it is none. */
@@ -101,7 +105,7 @@ static apr_size_t label_length(const char *s)
 {
     apr_size_t len = 0;
 
-    while ((unsigned char)s[len] >= 0x80 || apr_isalnum(s[len]) || s[len] == '-') {
+    while ((unsigned char)s[len] >= 0x80 || kohomai_text_is_alnum(s[len]) || s[len] == '-') {
         len++;
     }
     return len <= LABEL_MAX && len && s[0] != '-' && s[len - 1] != '-' ? len : 0;

@@ -31,4 +31,7 @@ int kohomai_text_is_email(const char *text);
 /* The value of a hexadecimal digit, or -1. */
 int kohomai_text_hex(char digit);
 
+/* Whether c is a letter or digit of ASCII, whatever locale a script may have set. */
+int kohomai_text_is_alnum(char c);
+
 #endif

@@ -4,7 +4,7 @@
 #include "url.h"
 #include "text.h"
 
-#include <apr_lib.h>
+#include <apr_cstr.h>
 #include <apr_strings.h>
 #include <arpa/inet.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static int all_url_characters(const char *s)
                 return 0;
             }
         }
-        else if (!apr_isalnum(*s) && !strchr("-._~:/?#[]@!$&'()*+,;=", *s)) {
+        else if (!kohomai_text_is_alnum(*s) && !strchr("-._~:/?#[]@!$&'()*+,;=", *s)) {
             return 0;
         }
     }
@@ -77,7 +77,7 @@ static int is_name(const char *host)
             }
             in_label = 0;
         }
-        else if (apr_isalnum(*s) || *s == '_' || (*s == '-' && in_label)) {
+        else if (kohomai_text_is_alnum(*s) || *s == '_' || (*s == '-' && in_label)) {
             if (++in_label > 63) {
                 return 0;
             }
@@ -102,7 +102,9 @@ static const char *lower(apr_pool_t *pool, const char *text)
     char *copy = apr_pstrdup(pool, text), *s;
 
     for (s = copy; *s; s++) {
-        *s = (char)apr_tolower(*s);
+        if (*s >= 'A' && *s <= 'Z') {
+            *s = (char)(*s - 'A' + 'a');
+        }
     }
     return copy;
 }
@@ -160,11 +162,11 @@ const char *kohomai_url_parse(apr_pool_t *pool, const char *text, kohomai_url_t 
     if (!all_url_characters(text)) {
         return "url-character";
     }
-    if (strncasecmp(text, "https://", 8) == 0) {
+    if (apr_cstr_casecmpn(text, "https://", 8) == 0) {
         url->https = 1;
         start = text + 8;
     }
-    else if (strncasecmp(text, "http://", 7) == 0) {
+    else if (apr_cstr_casecmpn(text, "http://", 7) == 0) {
         url->https = 0;
         start = text + 7;
     }
@@ -217,7 +219,10 @@ const char *kohomai_url_check_pattern(const char *text)
     }
     memcpy(host, text, len);
     host[len] = '\0';
-    return is_host(strncmp(host, "*.", 2) == 0 ? host + 2 : host) ? NULL : mend;
+    if (strncmp(host, "*.", 2) == 0) {
+        return is_name(host + 2) && !ends_in_number(host + 2) ? NULL : mend;
+    }
+    return is_host(host) ? NULL : mend;
 }
 
 static int pattern_matches(const char *pattern, const kohomai_url_t *url)
@@ -231,9 +236,9 @@ static int pattern_matches(const char *pattern, const kohomai_url_t *url)
     }
     if (strncmp(pattern, "*.", 2) == 0) {
         return host_len > len - 1 &&
-               strncasecmp(url->host + host_len - (len - 1), pattern + 1, len - 1) == 0;
+               apr_cstr_casecmpn(url->host + host_len - (len - 1), pattern + 1, len - 1) == 0;
     }
-    return host_len == len && strncasecmp(url->host, pattern, len) == 0;
+    return host_len == len && apr_cstr_casecmpn(url->host, pattern, len) == 0;
 }
 
 int kohomai_url_is_allowed(const kohomai_url_t *url, const apr_array_header_t *patterns)
@@ -267,7 +272,11 @@ const char *kohomai_url_judge_link(apr_pool_t *pool, const char *text, const koh
                 : strcmp(url.host, api->host) != 0 || url.port != api->port) {
         return "link-host";
     }
-    *link = kohomai_url_format(pool, &url);
+    text = kohomai_url_format(pool, &url);
+    if (strlen(text) > KOHOMAI_URL_MAX) {
+        return "url-length";
+    }
+    *link = text;
     return NULL;
 }
 
