@@ -91,6 +91,18 @@ static cJSON *problem(kohomai_outcome_e outcome, int status, const char *reason,
     return object;
 }
 
+/* What went well is no problem, and says so in its own form. */
+static cJSON *notice(kohomai_outcome_e outcome, const char *location)
+{
+    cJSON *object = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(object, "Status", kohomai_outcome_name(outcome));
+    if (location) {
+        cJSON_AddStringToObject(object, "Location", location);
+    }
+    return object;
+}
+
 static const char *page(request_rec *r, kohomai_outcome_e outcome)
 {
     const char *headline = kohomai_outcome_headline(outcome);
@@ -103,11 +115,14 @@ static const char *page(request_rec *r, kohomai_outcome_e outcome)
         headline, "</h1>\n<p>", kohomai_outcome_advice(outcome), "</p>\n</body>\n</html>\n", NULL);
 }
 
-int kohomai_answer_problem(request_rec *r, kohomai_outcome_e outcome, int status, const char *reason,
+int kohomai_answer_words(request_rec *r, kohomai_outcome_e outcome, int status, const char *reason,
                            int json, const char *location)
 {
     int index = ap_index_of_response(status);
 
+    if (json && status < 400) {
+        return send_json(r, status, "application/json", notice(outcome, location));
+    }
     if (json) {
         return send_json(r, status, "application/problem+json",
                          problem(outcome, status, reason, location));

@@ -19,10 +19,11 @@ int kohomai_answer_link(request_rec *r, const char *link, const char *valid_unti
 /* Nothing to show: 204. */
 int kohomai_answer_empty(request_rec *r);
 
-/* The problem in words: a page, unless the site has an ErrorDocument for this status; for programs
- * an RFC 9457 problem. location may be NULL: where a program may go instead. */
-int kohomai_answer_problem(request_rec *r, kohomai_outcome_e outcome, int status, const char *reason,
-                           int json, const char *location);
+/* The outcome in words: a page, unless the site has an ErrorDocument for this status; for programs
+ * an RFC 9457 problem, or, where the status is no error, {"Status":outcome}. location may be NULL:
+ * where a program may go instead. */
+int kohomai_answer_words(request_rec *r, kohomai_outcome_e outcome, int status, const char *reason,
+                         int json, const char *location);
 
 /* Sees to the headers that every answer to a visit carries: no cache, no Referer. */
 void kohomai_answer_protect(request_rec *r);

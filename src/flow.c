@@ -111,7 +111,7 @@ static int fall_back(visit_t *visit, kohomai_outcome_e outcome, const char *reas
     if (*target && !json) {
         return kohomai_answer_redirect(visit->r, target);
     }
-    return kohomai_answer_problem(visit->r, outcome, status, reason, json, *target ? target : NULL);
+    return kohomai_answer_words(visit->r, outcome, status, reason, json, *target ? target : NULL);
 }
 
 /* Somebody registered who has no link: the page that the site wants them to see, if any. */
@@ -146,7 +146,7 @@ static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reaso
     if (outcome == KOHOMAI_REGISTERED) {
         return answer_registered(visit, json);
     }
-    return kohomai_answer_problem(r, outcome, usual_status(visit, outcome), reason, json, NULL);
+    return kohomai_answer_words(r, outcome, usual_status(visit, outcome), reason, json, NULL);
 }
 
 /* ---- what the API's answer makes of it ---- */

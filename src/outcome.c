@@ -12,7 +12,8 @@ static const struct {
 } outcomes[KOHOMAI_OUTCOMES] = {
     [KOHOMAI_NO_OUTCOME] = {"", 0, "", ""},
     [KOHOMAI_HANDED_OFF] = {"handed-off", 0, "", ""},
-    [KOHOMAI_REGISTERED] = {"registered", 0, "", ""},
+    [KOHOMAI_REGISTERED] = {"registered", 200, "You are registered",
+                            "There is nothing more to do here."},
     [KOHOMAI_QUEUED] = {"queued", 202, "Your details are safe with us",
                         "The onboarding service is busy just now. We will pass your details on "
                         "as soon as it is back; there is no need to send them again."},

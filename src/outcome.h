@@ -26,8 +26,8 @@ typedef enum {
 const char *kohomai_outcome_name(kohomai_outcome_e outcome);
 int kohomai_outcome_find(const char *name);
 
-/* The HTTP status that answers it where no fallback is set; 0 for the first three outcomes, whose
- * answer depends on more. */
+/* The HTTP status that answers it where nothing else is said; 0 for the first two, whose answer is
+ * no page. */
 int kohomai_outcome_status(kohomai_outcome_e outcome);
 
 /* Two sentences in plain ASCII: what happened, for the heading of a page or the "detail" of a

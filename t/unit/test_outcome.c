@@ -10,7 +10,7 @@ static const struct {
     const char *name;
     int status;
 } rows[] = {
-    {KOHOMAI_HANDED_OFF, "handed-off", 0}, {KOHOMAI_REGISTERED, "registered", 0},
+    {KOHOMAI_HANDED_OFF, "handed-off", 0}, {KOHOMAI_REGISTERED, "registered", 200},
     {KOHOMAI_QUEUED, "queued", 202},       {KOHOMAI_UNKNOWN, "unknown", 403},
     {KOHOMAI_INVALID, "invalid", 422},     {KOHOMAI_FORBIDDEN, "forbidden", 403},
     {KOHOMAI_PREFETCH, "prefetch", 503},   {KOHOMAI_LIMITED, "limited", 429},
