@@ -1,0 +1,168 @@
+# Builds, installs, shows and tests mod_kohomai. All that is made lands in build/; only `install` writes
+# elsewhere. `make` needs what `t/install-packages.sh build` installs; `make run` and `make test` see to it themselves.
+
+SHELL      := /bin/bash
+BUILD      ?= build
+APXS       ?= $(firstword $(shell command -v apxs apxs2 2>/dev/null))
+PKG_CONFIG ?= pkg-config
+WARNINGS   := -std=gnu11 -Wall -Wextra -Werror
+LIBRARIES  := libcurl libcjson
+
+# These goals install their packages first and then call make again, or need no compiler at all.
+LATE_GOALS := run test sanitize lint format clean
+ifneq ($(filter-out $(LATE_GOALS),$(or $(MAKECMDGOALS),all)),)
+  ifeq ($(APXS),)
+    $(error apxs was not found: run t/install-packages.sh build)
+  endif
+  ifneq ($(shell $(PKG_CONFIG) --exists $(LIBRARIES) && echo yes),yes)
+    $(error The headers of $(LIBRARIES) were not found: run t/install-packages.sh build)
+  endif
+  ifeq ($(origin CC),default)
+    CC := $(shell $(APXS) -q CC)
+  endif
+  # apxs joins several answers with ";;".
+  APXS_FLAGS := $(subst ;;, ,$(shell $(APXS) -q CFLAGS CPPFLAGS EXTRA_CPPFLAGS EXTRA_CFLAGS))
+  APXS_DIRS  := $(subst ;;, ,$(shell $(APXS) -q INCLUDEDIR APR_INCLUDEDIR APU_INCLUDEDIR))
+  INCLUDES   := -Isrc $(addprefix -isystem ,$(sort $(APXS_DIRS))) $(shell $(PKG_CONFIG) --cflags $(LIBRARIES))
+  LIBS       := $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
+endif
+
+MODULE  := $(BUILD)/mod_kohomai.so
+SOURCES := mod_kohomai.c $(sort $(wildcard src/*.c))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+COMPILE  = $(CC) $(APXS_FLAGS) $(WARNINGS) -fPIC -fvisibility=hidden -pthread $(INCLUDES) $(CFLAGS) $(SANITIZERS) -MMD -MP
+# httpd resolves its own symbols at load time, so -z defs cannot be asked for; everything is bound at once instead.
+LINK     = $(CC) -shared -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed $(SANITIZERS) $(LDFLAGS)
+
+# Short lines; `make V=1` shows the commands.
+say = $(if $(V),,@printf '  %-5s %s\n' $1 $2 &&)
+
+.PHONY: all install run test check sanitize unit-tests lint lint-sources format clean FORCE
+.DELETE_ON_ERROR:
+
+all: $(MODULE)
+
+$(MODULE): $(OBJECTS)
+	$(call say,LINK,$@) $(LINK) -o $@ $(OBJECTS) $(LIBS)
+
+$(BUILD)/%.o: %.c $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(COMPILE) -c -o $@ $<
+
+# Another compiler or other flags than the last time: everything is built anew.
+$(BUILD)/compile-command: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMPILE)' | cmp -s - $@ || echo '$(COMPILE)' > $@
+
+# The leaves know neither httpd nor curl, so each t/unit/test_*.c is a program of its own with all of them linked in.
+LEAVES     := $(wildcard $(patsubst %,src/%.c,dialect form guard json lead limit outcome text url))
+UNIT_TESTS := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard t/unit/test_*.c)))
+UNIT_OBJS  := $(LEAVES:%.c=$(BUILD)/unit/%.o) $(UNIT_TESTS:%=%.o)
+# Both sanitizers, where the compiler has their libraries.
+UNIT_CHECKS = $(eval UNIT_CHECKS := $(shell echo 'int main(void) { return 0; }' | $(CC) -x c - -o /dev/null \
+                $(SAN_FLAGS) 2>/dev/null && echo '$(SAN_FLAGS)'))$(UNIT_CHECKS)
+SAN_FLAGS  := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+UNIT_LIBS   = $(shell $(PKG_CONFIG) --libs $(LIBRARIES) apr-util-1 apr-1 cmocka)
+
+$(BUILD)/unit/src/%.o: src/%.c $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(COMPILE) $(UNIT_CHECKS) -c -o $@ $<
+
+$(BUILD)/unit/%.o: t/unit/%.c $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(COMPILE) $(UNIT_CHECKS) -c -o $@ $<
+
+$(BUILD)/unit/test_%: $(BUILD)/unit/test_%.o $(LEAVES:%.c=$(BUILD)/unit/%.o)
+	$(call say,LINK,$@) $(CC) -pthread -Wl,--as-needed $(UNIT_CHECKS) -o $@ $^ $(UNIT_LIBS)
+
+.SECONDARY: $(UNIT_OBJS)
+unit-tests: $(UNIT_TESTS)
+
+-include $(wildcard $(OBJECTS:.o=.d) $(UNIT_OBJS:.o=.d))
+
+# --- what people type ------------------------------------------------------------------------------------------------
+
+check: $(UNIT_TESTS)
+	CMOCKA_MESSAGE_OUTPUT=TAP prove --exec '' $(UNIT_TESTS)
+
+test:
+	@t/install-packages.sh test
+	@$(MAKE) --no-print-directory all unit-tests
+	@t/run-tests
+
+# The servers' tests once more, with every access to memory watched.
+sanitize:
+	@t/install-packages.sh test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize SANITIZERS='$(SAN_FLAGS)' all
+	@t/run-tests --module $(BUILD)/sanitize/mod_kohomai.so
+
+run:
+	@t/install-packages.sh run
+	@$(MAKE) --no-print-directory all
+	@t/demo/run
+
+lint:
+	@t/install-packages.sh lint
+	@$(MAKE) --no-print-directory --keep-going lint-sources
+	@echo "Nothing to complain about."
+
+clean:
+	rm -rf $(BUILD)
+
+# --- lint ------------------------------------------------------------------------------------------------------------
+
+C_SOURCES  := $(SOURCES) $(sort $(wildcard t/unit/*.c))
+C_FILES    := $(C_SOURCES) $(sort $(wildcard src/*.h t/unit/*.h))
+# Guards of the house's own rules: each a program that complains and fails.
+GUARDS     := $(shell find t/lint -maxdepth 1 -type f -executable 2>/dev/null)
+SCRIPTS     = $(shell grep -rlE --exclude-dir=.git --exclude-dir=$(BUILD) '^\#!/bin/(ba)?sh' . 2>/dev/null)
+LINT_FLAGS  = -std=gnu11 -Wall -Wextra -pthread $(filter -D%,$(APXS_FLAGS)) $(INCLUDES)
+
+.PHONY: lint-format lint-cppcheck lint-scripts $(GUARDS)
+lint-sources: lint-format lint-cppcheck lint-scripts $(GUARDS) $(C_SOURCES:%=$(BUILD)/lint/%.tidy)
+
+lint-format:
+	clang-format --dry-run -Werror $(C_FILES)
+
+format:
+	clang-format -i $(C_FILES)
+
+lint-cppcheck:
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,performance,portability \
+	    --suppress=missingInclude --suppress=unknownMacro -Isrc $(SOURCES)
+
+lint-scripts:
+	shellcheck $(SCRIPTS)
+
+$(GUARDS):
+	$@
+
+$(BUILD)/lint/%.tidy: % $(wildcard src/*.h t/unit/*.h) .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<) clang-tidy --quiet $< -- $(LINT_FLAGS) 2>&1 | { ! grep -v ' warnings\? generated\.$$'; }
+	@touch $@
+
+# --- install ---------------------------------------------------------------------------------------------------------
+
+LIBEXECDIR = $(shell $(APXS) -q LIBEXECDIR)
+SYSCONFDIR = $(shell $(APXS) -q SYSCONFDIR)
+
+# Debian and its kin keep what a2enmod can enable in mods-available; elsewhere an example lands in extra/. A
+# configuration that was edited is kept: the new one is put beside it, under a name that httpd does not read.
+install: all
+	install -D -m 644 $(MODULE) '$(DESTDIR)$(LIBEXECDIR)/mod_kohomai.so'
+	@PATH="$$PATH:/usr/sbin"; \
+	if [ -d '$(DESTDIR)$(SYSCONFDIR)/mods-available' ] || command -v a2enmod >/dev/null; then \
+	    conf='$(DESTDIR)$(SYSCONFDIR)/mods-available'; \
+	    install -v -D -m 644 conf/kohomai.load "$$conf/kohomai.load"; \
+	    how='a2enmod kohomai, then restart apache2'; \
+	else \
+	    conf='$(DESTDIR)$(SYSCONFDIR)/extra'; \
+	    how='LoadModule kohomai_module "$(LIBEXECDIR)/mod_kohomai.so"'; \
+	fi; \
+	new="$$conf/kohomai.conf"; \
+	if [ -e "$$new" ] && ! cmp -s conf/kohomai.conf "$$new"; then \
+	    echo "$$new has been edited and is kept; the new one is $$new.new"; new="$$new.new"; \
+	fi; \
+	install -v -D -m 644 conf/kohomai.conf "$$new"; \
+	echo "To enable it: $$how"
