@@ -4,19 +4,20 @@
  * Never: knows a directive, a form field, JSON or libcurl; that is for the rooms in src/. */
 #include "src/kohomai.h"
 #include "src/body.h"
-#include "src/client.h"
 #include "src/flow.h"
 #include "src/settings.h"
 #include "src/visitor.h"
 
 #include <ap_expr.h>
+#include <http_connection.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mpm_common.h>
 
-/* One per child, made in child_init before any request and never changed. */
-static kohomai_client_t *child_client;
+/* Made in child_init before any request, and never changed. */
+static kohomai_child_t child;
 
 kohomai_slot_t *kohomai_slot_find(const request_rec *r)
 {
@@ -39,7 +40,8 @@ kohomai_slot_t *kohomai_slot_get(request_rec *r)
     return slot;
 }
 
-static int check_configuration(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+static int check_configuration(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
+                               server_rec *s)
 {
     (void)plog;
     (void)ptemp;
@@ -64,18 +66,46 @@ static int warn_at_start(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     return OK;
 }
 
+/* What children share is made by their parent. */
+static int prepare(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int status = warn_at_start(pconf, plog, ptemp, s);
+
+    child.shared = kohomai_shared_get(s, kohomai_gate_children(), &rv);
+    if (!child.shared) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "no shared memory: the breaker and the limits will not work");
+    }
+    return status;
+}
+
 static void start_child(apr_pool_t *pchild, server_rec *s)
 {
-    child_client = kohomai_client_create(pchild);
-    if (!child_client) {
+    int cap = kohomai_settings_max_pending(s);
+
+    child.breaker = kohomai_settings_breaker(s);
+    child.park = kohomai_park_create(pchild);
+    child.gate = kohomai_gate_create(pchild, child.shared, cap ? cap : kohomai_gate_default());
+    child.client = kohomai_client_create(pchild);
+    if (!child.client) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
                      "libcurl could not be started: visitors will be told that Kohomai is busy");
     }
 }
 
+/* A graceful stop lets visitors wait for their answers; any other sends them away at once. */
+static void stop_child(apr_pool_t *pchild, int graceful)
+{
+    (void)pchild;
+    if (!graceful && child.client) {
+        kohomai_client_stop(child.client);
+    }
+}
+
 static int begin_visit(request_rec *r)
 {
-    return kohomai_flow_begin(r, child_client);
+    return kohomai_flow_begin(r, &child);
 }
 
 static void register_hooks(apr_pool_t *pool)
@@ -84,11 +114,15 @@ static void register_hooks(apr_pool_t *pool)
     kohomai_body_register();
     ap_hook_check_config(check_configuration, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_test_config(warn_in_test, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(warn_at_start, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(prepare, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(start_child, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(stop_child, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_process_connection(kohomai_park_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_resume_connection(kohomai_park_resume_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_expr_lookup(kohomai_visitor_expr_lookup, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before mod_rewrite, mod_dir, mod_proxy or a handler can claim the path. */
     ap_hook_fixups(begin_visit, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_insert_error_filter(kohomai_flow_protect_error, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_filter(kohomai_visitor_insert_filter, NULL, NULL, APR_HOOK_FIRST);
 }
 

@@ -46,7 +46,8 @@ int kohomai_answer_redirect(request_rec *r, const char *target)
     int status = r->method_number == M_POST ? HTTP_SEE_OTHER : HTTP_MOVED_TEMPORARILY;
 
     apr_table_setn(r->headers_out, "Location", target);
-    ap_custom_response(r, status, "<!DOCTYPE html>\n<title>One moment</title>\n<p>One moment.</p>\n");
+    ap_custom_response(r, status,
+                       "<!DOCTYPE html>\n<title>One moment</title>\n<p>One moment.</p>\n");
     return status;
 }
 
@@ -74,14 +75,17 @@ static const char *title_of(int status)
     return ap_get_status_line(status) + 4; /* behind "422 " */
 }
 
-static cJSON *problem(kohomai_outcome_e outcome, int status, const char *reason, const char *location)
+static cJSON *problem(kohomai_outcome_e outcome, int status, const char *reason,
+                      const char *location)
 {
     cJSON *object = cJSON_CreateObject();
 
     cJSON_AddStringToObject(object, "title", title_of(status));
     cJSON_AddNumberToObject(object, "status", status);
-    cJSON_AddStringToObject(object, "detail", kohomai_outcome_headline(outcome));
-    cJSON_AddStringToObject(object, "outcome", kohomai_outcome_name(outcome));
+    if (outcome != KOHOMAI_NO_OUTCOME) {
+        cJSON_AddStringToObject(object, "detail", kohomai_outcome_headline(outcome));
+        cJSON_AddStringToObject(object, "outcome", kohomai_outcome_name(outcome));
+    }
     if (*reason) {
         cJSON_AddStringToObject(object, "reason", reason);
     }
@@ -116,7 +120,7 @@ static const char *page(request_rec *r, kohomai_outcome_e outcome)
 }
 
 int kohomai_answer_words(request_rec *r, kohomai_outcome_e outcome, int status, const char *reason,
-                           int json, const char *location)
+                         int json, const char *location)
 {
     int index = ap_index_of_response(status);
 

@@ -49,7 +49,7 @@ kohomai_body_t *kohomai_body_read(request_rec *r)
         apr_size_t left = KOHOMAI_BODY_MAX + 1 - body->len; /* one more shows that it is longer */
 
         body->error = ap_get_brigade(r->input_filters, in, AP_MODE_READBYTES, APR_BLOCK_READ,
-                                     left < STEP ? left : STEP);
+                                     (apr_off_t)(left < STEP ? left : STEP));
         if (body->error == APR_SUCCESS) {
             body->error = append(out, in, &body->len, &body->whole);
         }
@@ -127,5 +127,6 @@ static apr_status_t give_back_filter(ap_filter_t *f, apr_bucket_brigade *bb, ap_
 
 void kohomai_body_register(void)
 {
-    ap_register_input_filter(filter_name, give_back_filter, NULL, AP_FTYPE_RESOURCE);
+    /* Next to the protocol's own: what the site filters (inflating, say) it filters as ever. */
+    ap_register_input_filter(filter_name, give_back_filter, NULL, AP_FTYPE_PROTOCOL - 1);
 }

@@ -6,13 +6,13 @@
 
 #include <httpd.h>
 
-/* The longest body that is read, in bytes. */
+/* The longest body that is read, in bytes; a little more may have been, to see that it is longer. */
 #define KOHOMAI_BODY_MAX (8 * 1024 * 1024)
 
 typedef struct kohomai_body_t {
     const char *bytes; /* NUL-terminated, for those who print them */
     apr_size_t len;
-    int whole;         /* 0: it is longer than KOHOMAI_BODY_MAX, the rest was left unread */
+    int whole;          /* 0: it is much longer than KOHOMAI_BODY_MAX, the rest was left unread */
     apr_status_t error; /* what reading ended with; APR_SUCCESS, or as ap_get_brigade returns it */
     apr_size_t given_back;
 } kohomai_body_t;

@@ -5,6 +5,7 @@
 #include "client.h"
 
 #include <apr_portable.h>
+#include <apr_ring.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
@@ -23,12 +24,26 @@
 
 #define EVENTS_PER_WAIT 64
 #define IDLE_CONNECTIONS_MAX 1024
+/* A server closes a connection that was idle for long, perhaps just now. What may go out only once
+ * takes none that was idle for as long as servers commonly bear with. */
+#define IDLE_SECONDS_ONCE 2L
+#define IDLE_SECONDS 100L
 #define HEADERS_MAX (64 * 1024) /* bytes of an answer's head; libcurl bounds single lines only */
 #define STOP_PATIENCE 2         /* seconds */
+#define WATCH_TAG (1ULL << 63)  /* an event about a visitor, not about a descriptor of libcurl's */
+
+/* Where a call is in the I/O thread's hands. Each stage but the first has a list. */
+typedef enum { STAGE_NONE, STAGE_LATER, STAGE_FRESH, STAGE_WATCHED, STAGES } stage_e;
+
+APR_RING_HEAD(call_list_t, kohomai_call_t);
+
+/* How long a call is under way before its visitor's socket is watched: quick calls, nearly all,
+ * are spared the two system calls. */
+#define WATCH_AFTER apr_time_from_sec(1)
 
 struct kohomai_call_t {
-    kohomai_call_t *next; /* in the hand-over stack, or in the free list */
-    kohomai_call_t *previous_io, *next_io; /* among those under way; I/O thread only */
+    kohomai_call_t *next;           /* in the hand-over stack, or in the free list */
+    kohomai_call_t *next_abandoned; /* in the stack of those */
     kohomai_client_t *client;
     apr_pool_t *pool; /* holds the order's copies; cleared between uses */
     kohomai_order_t order;
@@ -37,6 +52,9 @@ struct kohomai_call_t {
     void *baton;
     atomic_int holders;
     /* What follows is the I/O thread's. */
+    APR_RING_ENTRY(kohomai_call_t) link;
+    stage_e stage;
+    apr_time_t started; /* by steady_now */
     CURL *easy;
     struct curl_slist authorization;
     apr_size_t body_read, headers_read;
@@ -50,19 +68,29 @@ struct kohomai_client_t {
     apr_thread_mutex_t *lock; /* start, stop and the free list */
     kohomai_call_t *free_calls;
     apr_thread_t *thread;
-    int broken; /* the thread could not be started */
-    int wakeup; /* eventfd */
-    _Atomic(kohomai_call_t *) arrivals; /* a stack; the thread takes all at once */
+    int broken;                          /* the thread could not be started */
+    int wakeup;                          /* eventfd */
+    _Atomic(kohomai_call_t *) arrivals;  /* a stack; the thread takes all at once */
+    _Atomic(kohomai_call_t *) abandoned; /* likewise */
     atomic_int stopping;
     /* What follows is the I/O thread's. */
     int epoll;
     CURLM *multi;
     CURLSH *tls_sessions;
-    apr_time_t timer; /* when libcurl wants to be called, by steady_now; 0: never */
-    kohomai_call_t *under_way;
+    apr_time_t timer;                 /* when libcurl wants to be called, by steady_now; 0: never */
+    struct call_list_t lists[STAGES]; /* LATER by not_before, the others by age */
 };
 
 /* ---- calls ---- */
+
+/* A clock that nobody sets, for the timer alone. */
+static apr_time_t steady_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+}
 
 static kohomai_call_t *call_take(kohomai_client_t *client)
 {
@@ -113,6 +141,7 @@ static void call_fill(kohomai_call_t *call, const kohomai_order_t *order)
     call->order.ca_file = apr_pstrdup(pool, order->ca_file);
     call->order.body = apr_pmemdup(pool, order->body, order->body_len);
     call->reply = (kohomai_reply_t){.fate = KOHOMAI_STOPPED, .body = "", .detail = ""};
+    call->stage = STAGE_NONE;
     call->body_read = call->headers_read = call->answer_len = 0;
     call->overflow = 0;
 }
@@ -205,19 +234,10 @@ static int on_rewind_io(void *baton, curl_off_t offset, int origin)
 
 /* ---- what libcurl calls back for the whole ---- */
 
-/* A clock that nobody sets, for the timer alone. */
-static apr_time_t steady_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
-}
-
 static int on_socket_io(CURL *easy, curl_socket_t fd, int what, void *baton, void *known)
 {
     kohomai_client_t *client = baton;
-    struct epoll_event event = {.data.fd = fd};
+    struct epoll_event event = {.data.u64 = (unsigned)fd};
 
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
@@ -313,19 +333,31 @@ static void easy_set_io(kohomai_call_t *call, apr_interval_time_t left)
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->order.body_len);
     easy_set_trust_io(call);
+    curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN,
+                     call->order.once ? IDLE_SECONDS_ONCE : IDLE_SECONDS);
     curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)apr_time_as_msec(left) + 1);
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)apr_time_as_msec(connect < left ? connect : left) + 1);
 }
 
-static void call_start_io(kohomai_client_t *client, kohomai_call_t *call)
+static void call_move_io(kohomai_call_t *call, stage_e stage)
+{
+    kohomai_client_t *client = call->client;
+
+    if (call->stage != STAGE_NONE) {
+        APR_RING_REMOVE(call, link);
+    }
+    if (stage != STAGE_NONE) {
+        APR_RING_INSERT_TAIL(&client->lists[stage], call, kohomai_call_t, link);
+    }
+    call->stage = stage;
+}
+
+/* Hands the call to libcurl. */
+static void call_begin_io(kohomai_client_t *client, kohomai_call_t *call)
 {
     apr_interval_time_t left = call->order.deadline - apr_time_now();
 
-    if (atomic_load(&client->stopping)) {
-        call_end_io(call, KOHOMAI_STOPPED, "httpd is stopping");
-        return;
-    }
     if (left <= 0) {
         call_end_io(call, KOHOMAI_TIMED_OUT, "no time was left to send it");
         return;
@@ -342,26 +374,62 @@ static void call_start_io(kohomai_client_t *client, kohomai_call_t *call)
         call_end_io(call, KOHOMAI_STOPPED, "libcurl refused the call");
         return;
     }
-    call->previous_io = NULL;
-    call->next_io = client->under_way;
-    if (call->next_io) {
-        call->next_io->previous_io = call;
-    }
-    client->under_way = call;
+    call->started = steady_now();
+    call_move_io(call, STAGE_FRESH);
 }
 
-static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
+/* Puts a call among those that wait for their time, the soonest first. */
+static void call_delay_io(kohomai_client_t *client, kohomai_call_t *call)
 {
-    if (call->previous_io) {
-        call->previous_io->next_io = call->next_io;
+    struct call_list_t *later = &client->lists[STAGE_LATER];
+    kohomai_call_t *after = APR_RING_LAST(later);
+
+    while (after != APR_RING_SENTINEL(later, kohomai_call_t, link) &&
+           after->order.not_before > call->order.not_before) {
+        after = APR_RING_PREV(after, link);
+    }
+    if (after == APR_RING_SENTINEL(later, kohomai_call_t, link)) {
+        APR_RING_INSERT_HEAD(later, call, kohomai_call_t, link);
     }
     else {
-        client->under_way = call->next_io;
+        APR_RING_INSERT_AFTER(after, call, link);
     }
-    if (call->next_io) {
-        call->next_io->previous_io = call->previous_io;
+    call->stage = STAGE_LATER;
+}
+
+static void call_start_io(kohomai_client_t *client, kohomai_call_t *call)
+{
+    if (atomic_load(&client->stopping)) {
+        call_end_io(call, KOHOMAI_STOPPED, "httpd is stopping");
     }
-    curl_multi_remove_handle(client->multi, call->easy);
+    else if (call->order.not_before > apr_time_now()) {
+        call_delay_io(client, call);
+    }
+    else {
+        call_begin_io(client, call);
+    }
+}
+
+/* Takes the call out of libcurl's hands and out of its list. */
+static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
+{
+    if (call->stage == STAGE_WATCHED && call->order.visitor >= 0) {
+        epoll_ctl(client->epoll, EPOLL_CTL_DEL, call->order.visitor, NULL);
+    }
+    if (call->stage != STAGE_LATER) {
+        curl_multi_remove_handle(client->multi, call->easy);
+    }
+    call_move_io(call, STAGE_NONE);
+}
+
+/* Ends a call that nobody waits for, if that cannot lose or double anything. */
+static void call_cancel_io(kohomai_client_t *client, kohomai_call_t *call, const char *detail)
+{
+    if (call->stage == STAGE_NONE || (call->order.once && call->reply.maybe_sent)) {
+        return;
+    }
+    call_unlink_io(client, call);
+    call_end_io(call, KOHOMAI_CANCELLED, detail);
 }
 
 static kohomai_fate_e judge_io(const kohomai_call_t *call, CURLcode code)
@@ -419,6 +487,70 @@ static void take_arrivals_io(kohomai_client_t *client)
     }
 }
 
+/* Safe on any thread once the I/O thread is gone, like take_arrivals_io. */
+static void take_abandoned_io(kohomai_client_t *client)
+{
+    kohomai_call_t *call = atomic_exchange(&client->abandoned, NULL), *next;
+
+    for (; call; call = next) {
+        next = call->next_abandoned;
+        call_cancel_io(client, call, "nobody waits for it any more");
+        kohomai_call_release(call);
+    }
+}
+
+/* Sends what had to wait for its time. */
+static void take_due_io(kohomai_client_t *client)
+{
+    struct call_list_t *later = &client->lists[STAGE_LATER];
+    apr_time_t now;
+
+    if (APR_RING_EMPTY(later, kohomai_call_t, link)) {
+        return;
+    }
+    now = apr_time_now();
+    while (!APR_RING_EMPTY(later, kohomai_call_t, link)) {
+        kohomai_call_t *call = APR_RING_FIRST(later);
+
+        if (call->order.not_before > now) {
+            break;
+        }
+        call_move_io(call, STAGE_NONE);
+        call_begin_io(client, call);
+    }
+}
+
+/* Begins to watch the visitors whose calls take long. */
+static void watch_visitors_io(kohomai_client_t *client)
+{
+    struct call_list_t *fresh = &client->lists[STAGE_FRESH];
+    apr_time_t old = steady_now() - WATCH_AFTER;
+
+    while (!APR_RING_EMPTY(fresh, kohomai_call_t, link)) {
+        kohomai_call_t *call = APR_RING_FIRST(fresh);
+        struct epoll_event event = {.events = EPOLLRDHUP, .data.u64 = WATCH_TAG | (uintptr_t)call};
+
+        if (call->started > old) {
+            break;
+        }
+        call_move_io(call, STAGE_WATCHED);
+        if (call->order.visitor >= 0) {
+            epoll_ctl(client->epoll, EPOLL_CTL_ADD, call->order.visitor, &event);
+        }
+    }
+}
+
+/* The visitor of this call has closed. What can be stopped is; else the call goes on alone. */
+static void handle_departure_io(kohomai_client_t *client, kohomai_call_t *call)
+{
+    if (call->stage != STAGE_WATCHED) {
+        return; /* ended earlier in this turn */
+    }
+    epoll_ctl(client->epoll, EPOLL_CTL_DEL, call->order.visitor, NULL);
+    call->order.visitor = -1;
+    call_cancel_io(client, call, "the visitor left");
+}
+
 static void take_results_io(kohomai_client_t *client)
 {
     CURLMsg *message;
@@ -435,15 +567,33 @@ static void take_results_io(kohomai_client_t *client)
     }
 }
 
+static apr_interval_time_t sooner(apr_interval_time_t a, apr_interval_time_t b)
+{
+    return a < 0 || b < a ? b : a;
+}
+
+/* How long there is nothing to do unless something happens; -1: for ever. */
 static int wait_milliseconds_io(const kohomai_client_t *client)
 {
-    apr_interval_time_t left;
+    const struct call_list_t *later = &client->lists[STAGE_LATER];
+    const struct call_list_t *fresh = &client->lists[STAGE_FRESH];
+    apr_interval_time_t wait = -1;
 
-    if (!client->timer) {
-        return -1;
+    if (client->timer) {
+        wait = client->timer - steady_now();
+        wait = wait < 0 ? 0 : wait;
     }
-    left = client->timer - steady_now();
-    return left <= 0 ? 0 : (int)((left + 999) / 1000);
+    if (!APR_RING_EMPTY(later, kohomai_call_t, link)) {
+        apr_interval_time_t due = APR_RING_FIRST(later)->order.not_before - apr_time_now();
+
+        wait = sooner(wait, due < 0 ? 0 : due);
+    }
+    if (!APR_RING_EMPTY(fresh, kohomai_call_t, link)) {
+        apr_interval_time_t due = APR_RING_FIRST(fresh)->started + WATCH_AFTER - steady_now();
+
+        wait = sooner(wait, due < 0 ? 0 : due);
+    }
+    return wait < 0 ? -1 : (int)((wait + 999) / 1000);
 }
 
 static void handle_event_io(kohomai_client_t *client, const struct epoll_event *event)
@@ -451,6 +601,10 @@ static void handle_event_io(kohomai_client_t *client, const struct epoll_event *
     int action = 0, running;
     uint64_t count;
 
+    if (event->data.u64 & WATCH_TAG) {
+        handle_departure_io(client, (kohomai_call_t *)(uintptr_t)(event->data.u64 & ~WATCH_TAG));
+        return;
+    }
     if (event->data.fd == client->wakeup) {
         (void)!read(client->wakeup, &count, sizeof(count));
         return;
@@ -471,6 +625,9 @@ static void turn_io(kohomai_client_t *client)
         handle_event_io(client, &events[i]);
     }
     take_arrivals_io(client);
+    take_abandoned_io(client);
+    take_due_io(client);
+    watch_visitors_io(client);
     if (client->timer && client->timer <= steady_now()) {
         client->timer = 0;
         curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -480,8 +637,12 @@ static void turn_io(kohomai_client_t *client)
 
 static int open_io(kohomai_client_t *client)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = client->wakeup};
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (unsigned)client->wakeup};
+    int stage;
 
+    for (stage = STAGE_LATER; stage < STAGES; stage++) {
+        APR_RING_INIT(&client->lists[stage], kohomai_call_t, link);
+    }
     client->epoll = epoll_create1(EPOLL_CLOEXEC);
     client->multi = curl_multi_init();
     client->tls_sessions = curl_share_init();
@@ -499,11 +660,15 @@ static int open_io(kohomai_client_t *client)
 
 static void close_io(kohomai_client_t *client)
 {
-    while (client->under_way) {
-        kohomai_call_t *call = client->under_way;
+    int stage;
 
-        call_unlink_io(client, call);
-        call_end_io(call, KOHOMAI_STOPPED, "httpd is stopping");
+    for (stage = STAGE_LATER; stage < STAGES; stage++) {
+        while (!APR_RING_EMPTY(&client->lists[stage], kohomai_call_t, link)) {
+            kohomai_call_t *call = APR_RING_FIRST(&client->lists[stage]);
+
+            call_unlink_io(client, call);
+            call_end_io(call, KOHOMAI_STOPPED, "httpd is stopping");
+        }
     }
     apr_thread_mutex_lock(client->lock);
     for (kohomai_call_t *call = client->free_calls; call; call = call->next) {
@@ -579,12 +744,15 @@ kohomai_call_t *kohomai_client_send(kohomai_client_t *client, const kohomai_orde
     return call;
 }
 
-/* Calls that a visitor still looks at are not on the list; they go with the process. */
+/* For the leak checkers. Calls that a visitor still looks at are not on the list; they go with the process. */
 static void free_calls(kohomai_client_t *client)
 {
     kohomai_call_t *call;
 
-    apr_thread_mutex_lock(client->lock);
+    /* Prefork stops a child in a signal handler, which may have come while the lock was held. */
+    if (apr_thread_mutex_trylock(client->lock) != APR_SUCCESS) {
+        return;
+    }
     while ((call = client->free_calls)) {
         client->free_calls = call->next;
         apr_pool_destroy(call->pool);
@@ -615,6 +783,16 @@ void kohomai_client_stop(kohomai_client_t *client)
         take_arrivals_io(client); /* sent between the thread's last look and its end */
         free_calls(client);
     }
+}
+
+void kohomai_call_abandon(kohomai_call_t *call)
+{
+    kohomai_client_t *client = call->client;
+
+    call->next_abandoned = atomic_load(&client->abandoned);
+    while (!atomic_compare_exchange_weak(&client->abandoned, &call->next_abandoned, call)) {
+    }
+    wake(client);
 }
 
 static apr_status_t stop_with_pool(void *client)

@@ -19,8 +19,12 @@ typedef struct {
     apr_size_t body_len;
     apr_size_t answer_max;               /* bytes of an answer's body; a longer one fails */
     apr_interval_time_t connect_timeout; /* name look-up, TCP and TLS handshakes */
+    apr_time_t not_before;               /* when to send it; 0 or past: at once */
     apr_time_t deadline;                 /* when all must be over */
     int once;                            /* must not reach the server twice */
+    int visitor; /* the visitor's socket, or -1: if its peer leaves, the call is cancelled, unless
+                    it is a once that may have been sent. It must stay open while the call is under
+                    way, or until kohomai_call_abandon. */
 } kohomai_order_t;
 
 /* How a call ended. */
@@ -29,14 +33,15 @@ typedef enum {
     KOHOMAI_UNREACHABLE, /* no connection, no name, no TLS */
     KOHOMAI_BROKEN,      /* connected, but no whole, bounded HTTP answer */
     KOHOMAI_TIMED_OUT,   /* connect_timeout or the deadline passed */
+    KOHOMAI_CANCELLED,   /* the visitor left, or kohomai_call_abandon */
     KOHOMAI_STOPPED      /* the client is stopping, or could not start */
 } kohomai_fate_e;
 
 typedef struct {
     kohomai_fate_e fate;
-    int maybe_sent;     /* the body, or a part of it, may have reached the server */
-    int status;         /* HTTP status, KOHOMAI_ANSWERED only */
-    const char *body;   /* lives until the call is released */
+    int maybe_sent;   /* the body, or a part of it, may have reached the server */
+    int status;       /* HTTP status, KOHOMAI_ANSWERED only */
+    const char *body; /* lives until the call is released */
     apr_size_t body_len;
     int retry_after;    /* seconds as the answer names them, 0 if it does not */
     const char *detail; /* for the log: a constant sentence, free of anything secret; may be "" */
@@ -65,5 +70,9 @@ const kohomai_reply_t *kohomai_call_reply(const kohomai_call_t *call);
 
 /* Gives the call back. What kohomai_call_reply returned is gone with it. */
 void kohomai_call_release(kohomai_call_t *call);
+
+/* Gives back a call that may still be under way, since nobody waits for it any more. It is
+ * cancelled unless it is a once that may have been sent; done is told all the same. */
+void kohomai_call_abandon(kohomai_call_t *call);
 
 #endif

@@ -167,9 +167,8 @@ void kohomai_dialect_write_session(apr_pool_t *pool, kohomai_id_e kind, const ch
     finish(pool, body, request);
 }
 
-void kohomai_dialect_write_register(apr_pool_t *pool, kohomai_api_e api,
-                                    const kohomai_lead_t *lead, const char *return_url,
-                                    kohomai_request_t *request)
+void kohomai_dialect_write_register(apr_pool_t *pool, kohomai_api_e api, const kohomai_lead_t *lead,
+                                    const char *return_url, kohomai_request_t *request)
 {
     request->call = dialects[api].call;
     request->path = apr_pstrcat(pool, "/", request->call, NULL);
@@ -177,8 +176,8 @@ void kohomai_dialect_write_register(apr_pool_t *pool, kohomai_api_e api,
         request->path = apr_pstrcat(pool, request->path, "/", lead->workflow, "/register", NULL);
     }
     else if (*lead->ref) {
-        request->path = apr_pstrcat(pool, request->path, "?ref=",
-                                    apr_pescape_urlencoded(pool, lead->ref), NULL);
+        request->path = apr_pstrcat(pool, request->path,
+                                    "?ref=", apr_pescape_urlencoded(pool, lead->ref), NULL);
     }
     finish(pool, dialects[api].write(lead, return_url), request);
 }

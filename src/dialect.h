@@ -44,9 +44,8 @@ void kohomai_dialect_write_session(apr_pool_t *pool, kohomai_id_e kind, const ch
                                    const char *return_url, kohomai_request_t *request);
 
 /* Writes the call that registers a checked lead; return_url may be "". */
-void kohomai_dialect_write_register(apr_pool_t *pool, kohomai_api_e api,
-                                    const kohomai_lead_t *lead, const char *return_url,
-                                    kohomai_request_t *request);
+void kohomai_dialect_write_register(apr_pool_t *pool, kohomai_api_e api, const kohomai_lead_t *lead,
+                                    const char *return_url, kohomai_request_t *request);
 
 /* What an answer says, from its status and its body. */
 typedef enum {

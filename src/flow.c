@@ -1,11 +1,10 @@
 /* flow: the story of one visit, from arrival to answer.
- * Threads: the request's own. Memory: the request's pool.
+ * Threads: the request's own, which is another one after it was parked. Memory: the request's pool.
  * Never: writes JSON, knows curl or the MPM, or holds a lock. */
 #include "flow.h"
 #include "answer.h"
 #include "dialect.h"
 #include "kohomai.h"
-#include "park.h"
 #include "settings.h"
 #include "visitor.h"
 
@@ -22,16 +21,22 @@ APLOG_USE_MODULE(kohomai);
 
 typedef struct kohomai_visit_t {
     request_rec *r;
-    kohomai_client_t *client;
+    const kohomai_child_t *child;
     const kohomai_settings_t *settings;
     apr_time_t began, deadline; /* the ceiling counts from the first call on */
+    apr_table_t *site_headers;  /* what r->err_headers_out was without us, for pass */
+    int passed;                 /* the site answers */
     const char *return_url;     /* "" for none */
     kohomai_request_t request;  /* what is, or was last, asked of the API */
     int registering;            /* the call under way registers */
-    kohomai_ticket_t *ticket;
+    int inside;                 /* counted by the gate */
+    int tries;                  /* of this request, so far */
+    apr_time_t not_before;      /* when the next try may go out */
+    kohomai_may_e may;          /* what the breaker said of the call under way */
+    kohomai_ticket_t *ticket;   /* ours while call is */
     kohomai_call_t *call;
     int api_status, retry_after;
-    const char *detail;         /* of the last call, for the log */
+    const char *detail; /* of the last call, for the log */
     kohomai_verdict_t verdict;
 } visit_t;
 
@@ -121,18 +126,34 @@ static int answer_registered(visit_t *visit, int json)
                                        : kohomai_answer_redirect(visit->r, visit->return_url);
 }
 
+static void leave_gate(visit_t *visit)
+{
+    if (visit->inside) {
+        visit->inside = 0;
+        kohomai_gate_leave(visit->child->gate, visit->r->connection);
+    }
+}
+
+/* Puts the outcome where admins look. */
+static void note(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
+{
+    set_environment(visit, outcome, reason);
+    log_outcome(visit, outcome, reason);
+}
+
 static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
 {
     request_rec *r = visit->r;
     const kohomai_fallback_t *fallback = kohomai_settings_fallback(visit->settings, outcome);
     int json = kohomai_visitor_wants_json(r, visit->settings);
 
-    set_environment(visit, outcome, reason);
-    log_outcome(visit, outcome, reason);
+    leave_gate(visit);
+    note(visit, outcome, reason);
     if (fallback && fallback->pass) {
+        r->err_headers_out = visit->site_headers;
+        visit->passed = 1;
         return DECLINED;
     }
-    kohomai_answer_protect(r);
     if (outcome == KOHOMAI_UNAVAILABLE) {
         set_retry_after(visit);
     }
@@ -154,9 +175,8 @@ static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reaso
 static int conclude_link(visit_t *visit)
 {
     const kohomai_base_t *base = kohomai_settings_base(visit->settings);
-    const char *fault =
-        kohomai_url_judge_link(visit->r->pool, visit->verdict.link, &base->url,
-                               visit->settings->allow_link, &visit->verdict.link);
+    const char *fault = kohomai_url_judge_link(visit->r->pool, visit->verdict.link, &base->url,
+                                               visit->settings->allow_link, &visit->verdict.link);
 
     return fault ? conclude(visit, KOHOMAI_FAILED, fault) : conclude(visit, KOHOMAI_HANDED_OFF, "");
 }
@@ -174,16 +194,15 @@ static int conclude_verdict(visit_t *visit)
         if (visit->verdict.says == KOHOMAI_SAYS_TAKEN) {
             return conclude(visit, KOHOMAI_REGISTERED, "");
         }
-        visit->registering = 0;
+        visit->registering = visit->tries = 0;
         kohomai_dialect_write_session(visit->r->pool, visit->verdict.id_kind, visit->verdict.id,
                                       visit->return_url, &visit->request);
         return ask(visit);
     case KOHOMAI_SAYS_INVALID:
         return conclude(visit, KOHOMAI_INVALID, "api");
     case KOHOMAI_SAYS_REFUSED:
-        return conclude(visit, KOHOMAI_REFUSED, visit->api_status == 401 || visit->api_status == 403
-                                                    ? "key"
-                                                    : "api");
+        return conclude(visit, KOHOMAI_REFUSED,
+                        visit->api_status == 401 || visit->api_status == 403 ? "key" : "api");
     case KOHOMAI_SAYS_GONE:
         return conclude(visit, KOHOMAI_REFUSED, "not-there");
     case KOHOMAI_SAYS_BUSY:
@@ -195,21 +214,76 @@ static int conclude_verdict(visit_t *visit)
     }
 }
 
-/* Takes the answer, gives the call back, decides. */
-static int resume(visit_t *visit)
-{
-    const kohomai_reply_t *reply = kohomai_call_reply(visit->call);
-    kohomai_fate_e fate = reply->fate;
+/* ---- one call ---- */
 
-    visit->api_status = reply->status;
-    visit->retry_after = reply->retry_after;
-    visit->detail = reply->detail;
-    if (fate == KOHOMAI_ANSWERED) {
-        kohomai_dialect_read(visit->r->pool, reply->status, reply->body, reply->body_len,
-                             &visit->verdict);
+static int breaker_place(const visit_t *visit)
+{
+    return kohomai_shared_breaker_find(visit->child->shared,
+                                       kohomai_settings_base(visit->settings)->text);
+}
+
+/* Whether the API may be called now; if not, retry_after says when. */
+static int breaker_allows(visit_t *visit)
+{
+    apr_interval_time_t again = 0;
+
+    visit->may = KOHOMAI_MAY_CALL;
+    if (visit->child->shared) {
+        visit->may = kohomai_shared_ask(visit->child->shared, breaker_place(visit),
+                                        &visit->child->breaker, apr_time_now(), &again);
     }
-    kohomai_call_release(visit->call);
-    visit->call = NULL;
+    if (visit->may == KOHOMAI_MAY_NOT) {
+        visit->retry_after = (int)apr_time_sec(again) + 1;
+    }
+    return visit->may != KOHOMAI_MAY_NOT;
+}
+
+/* What the call says about the API's health; a call that we ended ourselves says nothing. */
+static void tell_breaker(visit_t *visit, const kohomai_reply_t *reply)
+{
+    int well = reply->fate == KOHOMAI_ANSWERED && reply->status < 500 && reply->status != 429;
+
+    if (visit->child->shared && reply->fate != KOHOMAI_STOPPED &&
+        reply->fate != KOHOMAI_CANCELLED) {
+        kohomai_shared_tell(visit->child->shared, breaker_place(visit), &visit->child->breaker,
+                            apr_time_now(), visit->may, well,
+                            apr_time_from_sec(reply->retry_after));
+    }
+}
+
+/* Whether the call may be made again. A register only where it was surely never sent; opening a
+ * session doubles nothing. */
+static int may_repeat(const visit_t *visit, const kohomai_reply_t *reply)
+{
+    int unsent = !reply->maybe_sent &&
+                 (reply->fate == KOHOMAI_UNREACHABLE || reply->fate == KOHOMAI_TIMED_OUT);
+
+    if (visit->tries > kohomai_settings_retries(visit->settings)) {
+        return 0;
+    }
+    if (visit->registering || reply->fate != KOHOMAI_ANSWERED) {
+        return unsent;
+    }
+    return reply->status == 429 || (reply->status >= 502 && reply->status <= 504);
+}
+
+/* Sets when the next try goes out; 0 where none may or no time is left for it. */
+static int plan_retry(visit_t *visit, const kohomai_reply_t *reply)
+{
+    apr_time_t now = apr_time_now();
+    apr_interval_time_t pause;
+
+    if (!may_repeat(visit, reply)) {
+        return 0;
+    }
+    pause = kohomai_guard_pause(visit->tries, ap_random_pick(0, 1023),
+                                apr_time_from_sec(reply->retry_after), now, visit->deadline);
+    visit->not_before = now + pause;
+    return pause >= 0;
+}
+
+static int conclude_fate(visit_t *visit, kohomai_fate_e fate)
+{
     switch (fate) {
     case KOHOMAI_ANSWERED:
         return conclude_verdict(visit);
@@ -219,12 +293,72 @@ static int resume(visit_t *visit)
         return conclude(visit, KOHOMAI_FAILED, "answer-broken");
     case KOHOMAI_TIMED_OUT:
         return conclude(visit, KOHOMAI_TIMEOUT, "");
+    case KOHOMAI_CANCELLED:
+        visit->r->connection->aborted = 1;
+        return conclude(visit, KOHOMAI_FAILED, "visitor-gone");
     default:
         return conclude(visit, KOHOMAI_UNAVAILABLE, "stopping");
     }
 }
 
-/* ---- asking ---- */
+/* Takes the answer, gives the call back, decides. */
+static int resume(void *baton)
+{
+    visit_t *visit = baton;
+    const kohomai_reply_t *reply = kohomai_call_reply(visit->call);
+    kohomai_fate_e fate = reply->fate;
+    int again;
+
+    kohomai_park_release(visit->ticket);
+    visit->api_status = reply->status;
+    visit->retry_after = reply->retry_after;
+    visit->detail = reply->detail;
+    tell_breaker(visit, reply);
+    again = plan_retry(visit, reply);
+    if (fate == KOHOMAI_ANSWERED && !again) {
+        kohomai_dialect_read(visit->r->pool, reply->status, reply->body, reply->body_len,
+                             &visit->verdict);
+    }
+    kohomai_call_release(visit->call);
+    visit->call = NULL;
+    return again ? ask(visit) : conclude_fate(visit, fate);
+}
+
+static void let_go(visit_t *visit)
+{
+    kohomai_call_abandon(visit->call);
+    kohomai_park_release(visit->ticket);
+    visit->call = NULL;
+}
+
+static int give_up(void *baton)
+{
+    let_go(baton);
+    return conclude(baton, KOHOMAI_TIMEOUT, "httpd-timeout");
+}
+
+static void drop(void *baton)
+{
+    let_go(baton);
+    leave_gate(baton);
+}
+
+/* Sends visit->request, and goes on when its answer is there: now, or after having been parked. */
+static int post(visit_t *visit, const kohomai_order_t *order)
+{
+    static const kohomai_story_t story = {.resume = resume, .give_up = give_up, .drop = drop};
+    int status;
+
+    visit->ticket = kohomai_park_hold(visit->child->park);
+    if (!visit->ticket) {
+        return conclude(visit, KOHOMAI_UNAVAILABLE, "no-memory");
+    }
+    visit->tries++;
+    visit->call =
+        kohomai_client_send(visit->child->client, order, kohomai_park_wake, visit->ticket);
+    status = kohomai_park_wait(visit->ticket, visit->r, &story, visit);
+    return status == SUSPENDED ? SUSPENDED : resume(visit);
+}
 
 static void set_deadline(visit_t *visit)
 {
@@ -233,32 +367,40 @@ static void set_deadline(visit_t *visit)
     }
 }
 
-/* Sends visit->request and waits for what comes of it. */
+/* Asks the API what visit->request says, if we may. */
 static int ask(visit_t *visit)
 {
     const kohomai_settings_t *settings = visit->settings;
     kohomai_order_t order = {
-        .url = apr_pstrcat(visit->r->pool, kohomai_settings_base(settings)->text,
-                           visit->request.path, NULL),
         .authorization = settings->authorization,
         .ca_file = settings->ca_file,
         .body = visit->request.body,
         .body_len = visit->request.body_len,
         .answer_max = KOHOMAI_ANSWER_MAX,
         .connect_timeout = kohomai_settings_patience(settings).connect,
+        .not_before = visit->not_before,
         .once = visit->registering,
     };
 
-    set_deadline(visit);
-    order.deadline = visit->deadline;
-    visit->ticket = visit->client ? kohomai_park_hold(visit->r) : NULL;
-    if (!visit->ticket) {
+    if (!visit->child->client) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-client");
     }
-    visit->call = kohomai_client_send(visit->client, &order, kohomai_park_wake, visit->ticket);
-    kohomai_park_wait(visit->ticket);
-    return resume(visit);
+    if (!breaker_allows(visit)) {
+        return conclude(visit, KOHOMAI_UNAVAILABLE, "breaker");
+    }
+    if (!visit->inside && !kohomai_gate_enter(visit->child->gate, visit->r->connection)) {
+        return conclude(visit, KOHOMAI_UNAVAILABLE, "max-pending");
+    }
+    visit->inside = 1;
+    set_deadline(visit);
+    order.deadline = visit->deadline;
+    order.visitor = kohomai_park_visitor(visit->r);
+    order.url = apr_pstrcat(visit->r->pool, kohomai_settings_base(settings)->text,
+                            visit->request.path, NULL);
+    return post(visit, &order);
 }
+
+/* ---- whom to ask for ---- */
 
 static int start_session(visit_t *visit, const kohomai_identity_t *identity)
 {
@@ -284,7 +426,11 @@ static int start_register(visit_t *visit, const kohomai_lead_t *lead)
 /* What a fault in the facts comes to: httpd's own answer where the body could not be read. */
 static int conclude_fault(visit_t *visit, const char *fault, int status)
 {
-    return status ? status : conclude(visit, KOHOMAI_INVALID, fault);
+    if (status) {
+        note(visit, KOHOMAI_INVALID, fault);
+        return status;
+    }
+    return conclude(visit, KOHOMAI_INVALID, fault);
 }
 
 /* Whether the configuration names anything at all that could tell who somebody is. */
@@ -326,18 +472,23 @@ static int start(visit_t *visit)
 /* ---- arrival ---- */
 
 /* Methods that never mint a link: a status, or DECLINED for GET and POST. */
-static int answer_method(request_rec *r)
+static int answer_method(request_rec *r, const kohomai_settings_t *settings)
 {
+    static const char allowed[] = "GET, HEAD, POST, OPTIONS";
+
     if (r->method_number == M_POST || (r->method_number == M_GET && !r->header_only)) {
         return DECLINED;
     }
-    kohomai_answer_protect(r);
     if (r->method_number == M_GET) {
         return kohomai_answer_empty(r);
     }
     if (r->method_number == M_OPTIONS) {
-        apr_table_setn(r->err_headers_out, "Allow", "GET, HEAD, POST, OPTIONS");
+        apr_table_setn(r->err_headers_out, "Allow", allowed);
         return kohomai_answer_empty(r);
+    }
+    if (kohomai_visitor_wants_json(r, settings)) {
+        apr_table_setn(r->err_headers_out, "Allow", allowed);
+        return kohomai_answer_words(r, KOHOMAI_NO_OUTCOME, HTTP_METHOD_NOT_ALLOWED, "", 1, NULL);
     }
     ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_POST, M_OPTIONS, -1);
     return HTTP_METHOD_NOT_ALLOWED;
@@ -352,7 +503,16 @@ static int is_visit(const request_rec *r)
     return !r->main && r->status == HTTP_OK && !(slot && slot->visit);
 }
 
-int kohomai_flow_begin(request_rec *r, kohomai_client_t *client)
+void kohomai_flow_protect_error(request_rec *r)
+{
+    const kohomai_slot_t *slot = kohomai_slot_find(r);
+
+    if (slot && slot->visit && !slot->visit->passed) {
+        kohomai_answer_protect(r);
+    }
+}
+
+int kohomai_flow_begin(request_rec *r, const kohomai_child_t *child)
 {
     const kohomai_settings_t *settings = ap_get_module_config(r->per_dir_config, &kohomai_module);
     visit_t *visit;
@@ -363,12 +523,15 @@ int kohomai_flow_begin(request_rec *r, kohomai_client_t *client)
     }
     visit = apr_pcalloc(r->pool, sizeof(*visit));
     visit->r = r;
-    visit->client = client;
+    visit->child = child;
     visit->settings = settings;
     visit->began = apr_time_now();
     visit->return_url = visit->detail = "";
     kohomai_slot_get(r)->visit = visit;
-    status = answer_method(r);
+    /* Before anything is read: httpd answers a body that it does not take by itself. */
+    visit->site_headers = apr_table_copy(r->pool, r->err_headers_out);
+    kohomai_answer_protect(r);
+    status = answer_method(r, settings);
     if (status != DECLINED) {
         return status;
     }

@@ -1,15 +1,31 @@
 /* flow: the story of one visit, from arrival to answer.
- * Threads: the request's own. Memory: the request's pool.
+ * Threads: the request's own, which is another one after it was parked. Memory: the request's pool.
  * Never: writes JSON, knows curl or the MPM, or holds a lock. */
 #ifndef KOHOMAI_FLOW_H
 #define KOHOMAI_FLOW_H
 
 #include "client.h"
+#include "gate.h"
+#include "park.h"
+#include "shared.h"
 
 #include <httpd.h>
 
+/* What a child keeps for its visits. Any part but breaker is NULL where it could not be made. */
+typedef struct {
+    kohomai_client_t *client;
+    kohomai_park_t *park;
+    kohomai_gate_t *gate;
+    kohomai_shared_t *shared;
+    kohomai_breaker_policy_t breaker;
+} kohomai_child_t;
+
 /* Begins a visit (fixups hook): DECLINED where the path is not ours or the site shall answer by
- * itself, else what httpd must make of it. client is the child's. */
-int kohomai_flow_begin(request_rec *r, kohomai_client_t *client);
+ * itself, SUSPENDED where the visitor is parked, else what httpd must make of it. */
+int kohomai_flow_begin(request_rec *r, const kohomai_child_t *child);
+
+/* Protects httpd's own error answers to a visit (insert_error_filter hook), since httpd forgets all
+ * headers where it answers a body that it does not take. */
+void kohomai_flow_protect_error(request_rec *r);
 
 #endif

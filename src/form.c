@@ -127,8 +127,8 @@ static const char *decode(apr_pool_t *pool, span_t s, int plus, apr_size_t *len)
  * Returns a reason for charsets that are not taken. */
 static const char *charset_find(span_t label, const char **from)
 {
-    static const char *const latin[] = {"iso-8859-1",  "iso8859-1", "latin1",  "us-ascii",
-                                        "windows-1252", "cp1252",   "x-cp1252", NULL};
+    static const char *const latin[] = {"iso-8859-1",   "iso8859-1", "latin1",   "us-ascii",
+                                        "windows-1252", "cp1252",    "x-cp1252", NULL};
     int i;
 
     *from = NULL;
@@ -440,8 +440,7 @@ static const char *read_json(kohomai_form_t *form, const char *bytes, apr_size_t
         return "form-json";
     }
     form->charset = NULL; /* JSON is UTF-8, whatever a charset parameter says (RFC 8259, 8.1) */
-    cJSON_ArrayForEach(item, tree)
-    {
+    cJSON_ArrayForEach(item, tree) {
         if (cJSON_IsArray(item) || cJSON_IsObject(item)) {
             continue;
         }

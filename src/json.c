@@ -204,8 +204,7 @@ const cJSON *kohomai_json_member(const cJSON *object, const char *name, int *twi
     if (!cJSON_IsObject(object)) {
         return NULL;
     }
-    cJSON_ArrayForEach(item, object)
-    {
+    cJSON_ArrayForEach(item, object) {
         if (strcmp(item->string, name) != 0) {
             continue;
         }

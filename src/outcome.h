@@ -5,19 +5,19 @@
 #define KOHOMAI_OUTCOME_H
 
 typedef enum {
-    KOHOMAI_NO_OUTCOME,   /* not a visit: another path, HEAD, OPTIONS */
-    KOHOMAI_HANDED_OFF,   /* a usable link came back */
-    KOHOMAI_REGISTERED,   /* registered, but neither link nor id came back */
-    KOHOMAI_QUEUED,       /* the lead waits on disk for the API */
-    KOHOMAI_UNKNOWN,      /* no id and no email for this visitor */
-    KOHOMAI_INVALID,      /* a fact is missing its form, or the API says so */
-    KOHOMAI_FORBIDDEN,    /* somebody else's page started this */
-    KOHOMAI_PREFETCH,     /* the browser only looks ahead */
-    KOHOMAI_LIMITED,      /* too many from this address */
-    KOHOMAI_REFUSED,      /* the API does not take our key, or knows no such id */
-    KOHOMAI_UNAVAILABLE,  /* the API asks for patience, or we keep away from it */
-    KOHOMAI_FAILED,       /* no connection, a broken answer, a link that may not be used */
-    KOHOMAI_TIMEOUT,      /* the ceiling passed */
+    KOHOMAI_NO_OUTCOME,  /* not a visit: another path, HEAD, OPTIONS */
+    KOHOMAI_HANDED_OFF,  /* a usable link came back */
+    KOHOMAI_REGISTERED,  /* registered, but neither link nor id came back */
+    KOHOMAI_QUEUED,      /* the lead waits on disk for the API */
+    KOHOMAI_UNKNOWN,     /* no id and no email for this visitor */
+    KOHOMAI_INVALID,     /* a fact is missing its form, or the API says so */
+    KOHOMAI_FORBIDDEN,   /* somebody else's page started this */
+    KOHOMAI_PREFETCH,    /* the browser only looks ahead */
+    KOHOMAI_LIMITED,     /* too many from this address */
+    KOHOMAI_REFUSED,     /* the API does not take our key, or knows no such id */
+    KOHOMAI_UNAVAILABLE, /* the API asks for patience, or we keep away from it */
+    KOHOMAI_FAILED,      /* no connection, a broken answer, a link that may not be used */
+    KOHOMAI_TIMEOUT,     /* the ceiling passed */
     KOHOMAI_OUTCOMES
 } kohomai_outcome_e;
 

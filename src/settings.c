@@ -18,11 +18,22 @@ APLOG_USE_MODULE(kohomai);
 #define DEFAULT_BASE_URL "https://app.kohomai.com/api/v1"
 #define DEFAULT_TOTAL apr_time_from_sec(10)
 #define DEFAULT_CONNECT apr_time_from_sec(3)
+#define DEFAULT_RETRIES 1
+#define RETRIES_MAX 10
+#define DEFAULT_FAILURES 5
+#define DEFAULT_OPEN apr_time_from_sec(15)
+#define PENDING_MAX 1000000
 #define TOTAL_MAX apr_time_from_sec(3600)
 
 /* What can only be judged when the whole configuration is known: where it was said, and about
  * which place. */
-typedef enum { CLAIM_PLAIN_HTTP, CLAIM_DATA_NAME, CLAIM_DATA_ID, CLAIM_PHONE, CLAIM_WORKFLOWS } claim_e;
+typedef enum {
+    CLAIM_PLAIN_HTTP,
+    CLAIM_DATA_NAME,
+    CLAIM_DATA_ID,
+    CLAIM_PHONE,
+    CLAIM_WORKFLOWS
+} claim_e;
 
 typedef struct {
     claim_e what;
@@ -37,6 +48,9 @@ typedef struct {
     int insecure;                 /* 0 unset, 1 off, 2 on */
     unsigned apis_in_places;      /* a bit for each kohomai_api_e that some section names */
     int workflow_somewhere;
+    const kohomai_breaker_policy_t *breaker; /* main server only, like max_pending */
+    int max_pending;                         /* 0: nothing was said */
+    apr_interval_time_t longest;             /* of all KohomaiTimeout */
 } server_t;
 
 void *kohomai_settings_server_create(apr_pool_t *pool, server_rec *s)
@@ -110,8 +124,9 @@ static const char *read_expression(cmd_parms *cmd, const char *text, const ap_ex
     if (!fault) {
         return NULL;
     }
-    return apr_psprintf(cmd->pool, "%s: cannot read the expression '%s': %s (see "
-                                   "https://httpd.apache.org/docs/2.4/expr.html)",
+    return apr_psprintf(cmd->pool,
+                        "%s: cannot read the expression '%s': %s (see "
+                        "https://httpd.apache.org/docs/2.4/expr.html)",
                         cmd->cmd->name, text, fault);
 }
 
@@ -126,9 +141,23 @@ static const char *read_duration(cmd_parms *cmd, const char *text, apr_interval_
             return NULL;
         }
     }
-    return apr_psprintf(cmd->pool, "%s: '%s' is not a duration: write a number above 0 and its "
-                                   "unit (ms, s, min or h), such as 500ms, 10s or 5min",
+    return apr_psprintf(cmd->pool,
+                        "%s: '%s' is not a duration: write a number above 0 and its "
+                        "unit (ms, s, min or h), such as 500ms, 10s or 5min",
                         cmd->cmd->name, text);
+}
+
+static const char *read_number(cmd_parms *cmd, const char *text, int lowest, int highest,
+                               int *number)
+{
+    if (*text && strlen(text) <= 7 && strspn(text, "0123456789") == strlen(text)) {
+        *number = (int)apr_atoi64(text);
+        if (*number >= lowest && *number <= highest) {
+            return NULL;
+        }
+    }
+    return apr_psprintf(cmd->pool, "%s: '%s' is not a whole number from %d to %d", cmd->cmd->name,
+                        text, lowest, highest);
 }
 
 static const char *refuse_word(cmd_parms *cmd, const char *word, const char *choices)
@@ -194,8 +223,9 @@ static const char *set_base_url(cmd_parms *cmd, void *place, const char *text)
     }
     fault = kohomai_url_parse(cmd->pool, trimmed, &base->url);
     if (fault || strpbrk(base->url.rest, "?#")) {
-        return apr_psprintf(cmd->pool, "KohomaiBaseURL: '%s' cannot be used (%s): write an https URL "
-                                       "without user, query and fragment, such as " DEFAULT_BASE_URL,
+        return apr_psprintf(cmd->pool,
+                            "KohomaiBaseURL: '%s' cannot be used (%s): write an https URL "
+                            "without user, query and fragment, such as " DEFAULT_BASE_URL,
                             text, fault ? fault : "url-query");
     }
     base->text = kohomai_url_format(cmd->pool, &base->url);
@@ -253,7 +283,52 @@ static const char *set_timeout(cmd_parms *cmd, void *place, const char *total, c
         fault = "KohomaiTimeout: the total may be 1h at most, and connect= no more than the total";
     }
     settings->patience = patience;
+    if (!fault && server_of(cmd->server)->longest < patience->total) {
+        server_of(cmd->server)->longest = patience->total;
+    }
     return fault;
+}
+
+static const char *set_retry(cmd_parms *cmd, void *place, const char *text)
+{
+    kohomai_settings_t *settings = place;
+    int retries = 0;
+    const char *fault = read_number(cmd, text, 0, RETRIES_MAX, &retries);
+
+    settings->retries = retries + 1;
+    return fault;
+}
+
+static const char *set_breaker(cmd_parms *cmd, void *place, const char *failures, const char *open)
+{
+    kohomai_breaker_policy_t *policy = apr_pcalloc(cmd->pool, sizeof(*policy));
+    const char *fault = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)place;
+    server_of(cmd->server)->breaker = policy;
+    if (fault || (!open && strcasecmp(failures, "off") == 0)) {
+        return fault;
+    }
+    if (!open) {
+        return "KohomaiBreaker: write a number of failures and a duration, such as 5 15s, or Off";
+    }
+    fault = read_number(cmd, failures, 1, 10000, &policy->failures);
+    if (!fault) {
+        fault = read_duration(cmd, open, &policy->open);
+    }
+    if (!fault && policy->open > KOHOMAI_BREAKER_OPEN_MAX) {
+        fault = "KohomaiBreaker: the breaker may stay open for 1h at most";
+    }
+    return fault;
+}
+
+static const char *set_max_pending(cmd_parms *cmd, void *place, const char *text)
+{
+    const char *fault = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)place;
+    return fault ? fault
+                 : read_number(cmd, text, 1, PENDING_MAX, &server_of(cmd->server)->max_pending);
 }
 
 static const char *set_ca_file(cmd_parms *cmd, void *place, const char *name)
@@ -266,8 +341,9 @@ static const char *set_ca_file(cmd_parms *cmd, void *place, const char *name)
 
     rv = path ? apr_file_open(&file, path, APR_READ, 0, cmd->pool) : APR_EBADPATH;
     if (rv != APR_SUCCESS) {
-        return apr_psprintf(cmd->pool, "KohomaiCAFile: cannot read %s: %s; name a PEM file with the "
-                                       "certificates to trust",
+        return apr_psprintf(cmd->pool,
+                            "KohomaiCAFile: cannot read %s: %s; name a PEM file with the "
+                            "certificates to trust",
                             name, apr_strerror(rv, text, sizeof(text)));
     }
     apr_file_close(file);
@@ -284,9 +360,10 @@ static const char *set_api(cmd_parms *cmd, void *place, const char *name)
         return refuse_word(cmd, name, "leads, journeys, journeys-flat, workflows");
     }
     settings->api = api + 1;
-    if (cmd->path) {
-        server_of(cmd->server)->apis_in_places |= 1u << api;
+    if (!cmd->path) {
+        return NULL;
     }
+    server_of(cmd->server)->apis_in_places |= 1u << api;
     if (api == KOHOMAI_API_WORKFLOWS) {
         claim(cmd, CLAIM_WORKFLOWS, settings, name);
     }
@@ -339,13 +416,16 @@ static const char *set_data(cmd_parms *cmd, void *place, const char *name, const
     if (*name == '#') {
         setting.id = name + 1;
         if (!kohomai_text_is_id(setting.id)) {
-            return apr_psprintf(cmd->pool, "KohomaiData: '%s' is not an id: write # and 1 to 20 "
-                                           "digits", name);
+            return apr_psprintf(cmd->pool,
+                                "KohomaiData: '%s' is not an id: write # and 1 to 20 "
+                                "digits",
+                                name);
         }
     }
     else {
         setting.name = name;
-        if (!*name || strlen(name) > KOHOMAI_FIELD_MAX || !kohomai_text_is_utf8(name, strlen(name)) ||
+        if (!*name || strlen(name) > KOHOMAI_FIELD_MAX ||
+            !kohomai_text_is_utf8(name, strlen(name)) ||
             kohomai_text_has_control(name, strlen(name), 0)) {
             return "KohomaiData: a data point's name must be UTF-8 text without control characters";
         }
@@ -364,7 +444,8 @@ static const char *set_workflow(cmd_parms *cmd, void *place, const char *id)
     const char *fault = refuse_outside(cmd);
 
     if (!fault && !kohomai_text_is_id(id)) {
-        fault = apr_psprintf(cmd->pool, "KohomaiWorkflow: '%s' is not an id: write 1 to 20 digits", id);
+        fault =
+            apr_psprintf(cmd->pool, "KohomaiWorkflow: '%s' is not an id: write 1 to 20 digits", id);
     }
     settings->workflow = id;
     if (!in_htaccess(cmd)) {
@@ -405,19 +486,24 @@ static const char *read_fallback_status(cmd_parms *cmd, const char *text, int *s
         (*status == 500 || ap_index_of_response(*status) != ap_index_of_response(500))) {
         return NULL;
     }
-    return apr_psprintf(cmd->pool, "KohomaiFallback: %s is not a 4xx or 5xx status that httpd knows, "
-                                   "such as 403 or 503", text);
+    return apr_psprintf(cmd->pool,
+                        "KohomaiFallback: %s is not a 4xx or 5xx status that httpd knows, "
+                        "such as 403 or 503",
+                        text);
 }
 
-static const char *read_fallback_target(cmd_parms *cmd, const char *text, kohomai_fallback_t *fallback)
+static const char *read_fallback_target(cmd_parms *cmd, const char *text,
+                                        kohomai_fallback_t *fallback)
 {
     kohomai_url_t url;
 
     fallback->fixed = !strpbrk(text, "%$");
     if (fallback->fixed && !kohomai_url_is_path(text) &&
         kohomai_url_parse(cmd->pool, text, &url) != NULL) {
-        return apr_psprintf(cmd->pool, "KohomaiFallback: '%s' is no action: write pass, a status 4xx "
-                                       "or 5xx, or a path or URL to go to", text);
+        return apr_psprintf(cmd->pool,
+                            "KohomaiFallback: '%s' is no action: write pass, a status 4xx "
+                            "or 5xx, or a path or URL to go to",
+                            text);
     }
     return read_expression(cmd, text, &fallback->target);
 }
@@ -433,8 +519,9 @@ static const char *set_fallback(cmd_parms *cmd, void *place, const char *when, c
         return fault;
     }
     if (!any && outcome <= KOHOMAI_HANDED_OFF) {
-        return refuse_word(cmd, when, "any, registered, queued, unknown, invalid, forbidden, prefetch, "
-                                      "limited, refused, unavailable, failed, timeout");
+        return refuse_word(cmd, when,
+                           "any, registered, queued, unknown, invalid, forbidden, prefetch, "
+                           "limited, refused, unavailable, failed, timeout");
     }
     if (strcasecmp(action, "pass") == 0) {
         fallback->pass = 1;
@@ -454,6 +541,7 @@ static const char *set_fallback(cmd_parms *cmd, void *place, const char *when, c
     return fault;
 }
 
+#define WHOLE_SERVER (RSRC_CONF) /* the setter sees to it that it is no virtual host */
 #define SERVER (RSRC_CONF)
 #define SERVER_OR_SECTION (RSRC_CONF | ACCESS_CONF)
 #define SECTION_OR_HTACCESS (OR_FILEINFO)
@@ -469,6 +557,12 @@ const command_rec kohomai_settings_commands[] = {
                   "where the API key is: file:PATH, env:NAME, exec:COMMAND, or the key itself"),
     AP_INIT_TAKE12("KohomaiTimeout", set_timeout, NULL, SERVER_OR_SECTION,
                    "the longest time for one visitor's calls, and connect= for a connection"),
+    AP_INIT_TAKE1("KohomaiRetry", set_retry, NULL, SERVER_OR_SECTION,
+                  "how often a call is repeated, where that can double nothing"),
+    AP_INIT_TAKE12("KohomaiBreaker", set_breaker, NULL, WHOLE_SERVER,
+                   "failures in a row and a duration for which calls then stop, or Off"),
+    AP_INIT_TAKE1("KohomaiMaxPending", set_max_pending, NULL, WHOLE_SERVER,
+                  "how many visitors of a child may wait for the API at once"),
     AP_INIT_TAKE1("KohomaiCAFile", set_ca_file, NULL, SERVER_OR_SECTION,
                   "a PEM file of the CAs to trust instead of the system's"),
     AP_INIT_TAKE1("KohomaiAPI", set_api, NULL, SERVER_OR_SECTION,
@@ -505,6 +599,13 @@ void *kohomai_settings_create(apr_pool_t *pool, char *place)
     return apr_pcalloc(pool, sizeof(kohomai_settings_t));
 }
 
+/* KohomaiFallback any stands for what went wrong, not for what went well. */
+static int any_covers(kohomai_outcome_e outcome)
+{
+    return outcome != KOHOMAI_HANDED_OFF && outcome != KOHOMAI_REGISTERED &&
+           outcome != KOHOMAI_QUEUED;
+}
+
 #define INNER(field) inner->field ? inner->field : outer->field
 
 void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_place)
@@ -516,6 +617,7 @@ void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_pl
     merged->handoff = INNER(handoff);
     merged->response = INNER(response);
     merged->api = INNER(api);
+    merged->retries = INNER(retries);
     merged->base = INNER(base);
     merged->authorization = INNER(authorization);
     merged->patience = INNER(patience);
@@ -533,7 +635,10 @@ void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_pl
         merged->lead[i] = INNER(lead[i]);
     }
     for (i = 0; i < KOHOMAI_OUTCOMES; i++) {
-        merged->fallbacks[i] = INNER(fallbacks[i]);
+        merged->fallbacks[i] = inner->fallbacks[i];
+        if (!inner->fallbacks[i] && !(inner->fallback_any && any_covers(i))) {
+            merged->fallbacks[i] = outer->fallbacks[i];
+        }
     }
     return merged;
 }
@@ -555,6 +660,24 @@ kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings)
     return settings->patience ? *settings->patience : standard;
 }
 
+int kohomai_settings_retries(const kohomai_settings_t *settings)
+{
+    return settings->retries ? settings->retries - 1 : DEFAULT_RETRIES;
+}
+
+kohomai_breaker_policy_t kohomai_settings_breaker(const server_rec *main_server)
+{
+    static const kohomai_breaker_policy_t standard = {DEFAULT_FAILURES, DEFAULT_OPEN};
+    const kohomai_breaker_policy_t *policy = server_of(main_server)->breaker;
+
+    return policy ? *policy : standard;
+}
+
+int kohomai_settings_max_pending(const server_rec *main_server)
+{
+    return server_of(main_server)->max_pending;
+}
+
 kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings)
 {
     return settings->api ? (kohomai_api_e)(settings->api - 1) : KOHOMAI_API_JOURNEYS;
@@ -566,10 +689,7 @@ const kohomai_fallback_t *kohomai_settings_fallback(const kohomai_settings_t *se
     if (settings->fallbacks[outcome]) {
         return settings->fallbacks[outcome];
     }
-    return outcome == KOHOMAI_HANDED_OFF || outcome == KOHOMAI_REGISTERED ||
-                   outcome == KOHOMAI_QUEUED
-               ? NULL
-               : settings->fallback_any;
+    return any_covers(outcome) ? settings->fallback_any : NULL;
 }
 
 /* ---- the whole configuration ---- */
@@ -616,27 +736,49 @@ static const char *judge(apr_pool_t *pool, server_rec *s, server_rec *main_serve
     unsigned apis = possible_apis(s, claim);
 
     if (claim->what == CLAIM_PLAIN_HTTP && !is_insecure(s, main_server)) {
-        return apr_psprintf(pool, "KohomaiBaseURL: %s would send the key in the clear: write https://, "
-                                  "or, on a test rig only, KohomaiInsecure On", claim->text);
+        return apr_psprintf(pool,
+                            "KohomaiBaseURL: %s would send the key in the clear: write https://, "
+                            "or, on a test rig only, KohomaiInsecure On",
+                            claim->text);
     }
     if (claim->what == CLAIM_DATA_NAME && !any_api(apis, kohomai_dialect_names_data)) {
-        return apr_psprintf(pool, "KohomaiData: '%s' is a name, which only KohomaiAPI leads takes: set "
-                                  "that, or write the data point's #ID", claim->text);
+        return apr_psprintf(pool,
+                            "KohomaiData: '%s' is a name, which only KohomaiAPI leads takes: set "
+                            "that, or write the data point's #ID",
+                            claim->text);
     }
     if (claim->what == CLAIM_DATA_ID && !any_api(apis, ids_data)) {
-        return apr_psprintf(pool, "KohomaiData: '%s' is an id, which KohomaiAPI journeys and "
-                                  "journeys-flat take: set one of them, or, for leads, write the data "
-                                  "point's name", claim->text);
+        return apr_psprintf(pool,
+                            "KohomaiData: '%s' is an id, which KohomaiAPI journeys and "
+                            "journeys-flat take: set one of them, or, for leads, write the data "
+                            "point's name",
+                            claim->text);
     }
     if (claim->what == CLAIM_WORKFLOWS && !server_of(s)->workflow_somewhere) {
         return "KohomaiAPI: workflows needs the workflow's id: add KohomaiWorkflow ID to the section";
     }
     if (claim->what == CLAIM_PHONE && !any_api(apis, kohomai_dialect_takes_phone)) {
         APR_ARRAY_PUSH(server_of(s)->warnings, const char *) =
-            apr_psprintf(pool, "%s: KohomaiLead: a phone number has no place in this generation and is "
-                               "left out; KohomaiAPI leads and journeys-flat take one", claim->where);
+            apr_psprintf(pool,
+                         "%s: KohomaiLead: a phone number has no place in this generation and is "
+                         "left out; KohomaiAPI leads and journeys-flat take one",
+                         claim->where);
     }
     return NULL;
+}
+
+/* httpd would end a parked visitor's wait first. */
+static void compare_timeouts(apr_pool_t *pool, server_rec *s)
+{
+    apr_interval_time_t longest = server_of(s)->longest;
+
+    if (longest && longest >= s->timeout) {
+        APR_ARRAY_PUSH(server_of(s)->warnings, const char *) = apr_psprintf(
+            pool,
+            "KohomaiTimeout: httpd's Timeout of %" APR_TIME_T_FMT "s ends a visitor's wait "
+            "first: set Timeout to more than the longest KohomaiTimeout, %" APR_TIME_T_FMT "s",
+            apr_time_sec(s->timeout), apr_time_sec(longest));
+    }
 }
 
 int kohomai_settings_check(apr_pool_t *pool, server_rec *main_server)
@@ -644,6 +786,9 @@ int kohomai_settings_check(apr_pool_t *pool, server_rec *main_server)
     int i, faults = 0;
     server_rec *s;
 
+    for (s = main_server; s; s = s->next) {
+        compare_timeouts(pool, s);
+    }
     for (s = main_server; s; s = s->next) {
         const apr_array_header_t *claims = server_of(s)->claims;
 

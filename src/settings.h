@@ -6,6 +6,7 @@
 #define KOHOMAI_SETTINGS_H
 
 #include "dialect.h"
+#include "guard.h"
 #include "outcome.h"
 #include "url.h"
 
@@ -59,7 +60,8 @@ typedef struct {
 typedef struct {
     kohomai_handoff_e handoff;
     kohomai_response_e response;
-    int api; /* a kohomai_api_e plus 1 */
+    int api;     /* a kohomai_api_e plus 1 */
+    int retries; /* plus 1 */
     const kohomai_base_t *base;
     const char *authorization; /* the header line that carries the key */
     const kohomai_patience_t *patience;
@@ -86,7 +88,13 @@ int kohomai_settings_check(apr_pool_t *pool, server_rec *s);
 /* Logs what is allowed but should be known; once per start, and by `httpd -t`. */
 void kohomai_settings_warn(server_rec *s);
 
+/* What holds for the whole server, from the main server's record. 0 for KohomaiMaxPending says that
+ * nothing was said. */
+kohomai_breaker_policy_t kohomai_settings_breaker(const server_rec *main_server);
+int kohomai_settings_max_pending(const server_rec *main_server);
+
 /* What holds where nothing was said. */
+int kohomai_settings_retries(const kohomai_settings_t *settings);
 const kohomai_base_t *kohomai_settings_base(const kohomai_settings_t *settings);
 kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings);
 kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings);

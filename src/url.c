@@ -262,6 +262,9 @@ const char *kohomai_url_judge_link(apr_pool_t *pool, const char *text, const koh
     if (reason) {
         return reason;
     }
+    if (!url.https && !api->https && !kohomai_url_is_loopback(api)) {
+        return "link-scheme";
+    }
     if (api->https && !url.https) {
         url.https = 1;
         if (url.port == 80) {

@@ -40,8 +40,8 @@ const char *kohomai_url_check_pattern(const char *text);
 int kohomai_url_is_allowed(const kohomai_url_t *url, const apr_array_header_t *patterns);
 
 /* Judges the one-time link in an answer: NULL if it may be used, with *link set, else a stable
- * word (those above, or "link-host"). api is the base URL's reading: where it is
- * https, an http:// link is upgraded. allowed may be NULL: then the API's own host and port. */
+ * word (those above, "link-host" or "link-scheme"). api is the base URL's reading: where it is
+ * https, an http:// link is upgraded; one of an API that is http is taken only on loopback. allowed may be NULL: then the API's own host and port. */
 const char *kohomai_url_judge_link(apr_pool_t *pool, const char *text, const kohomai_url_t *api,
                                    const apr_array_header_t *allowed, const char **link);
 

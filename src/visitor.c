@@ -7,7 +7,6 @@
 #include "kohomai.h"
 #include "text.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -65,12 +64,12 @@ static void read_form(request_rec *r, inputs_t *inputs)
     if (inputs->body->error != APR_SUCCESS) {
         inputs->form_fault = "form-read";
     }
-    else if (!inputs->body->whole) {
+    else if (!inputs->body->whole || inputs->body->len > KOHOMAI_BODY_MAX) {
         inputs->form_fault = "form-size";
     }
     else {
-        inputs->form_fault = kohomai_form_read(r->pool, type, inputs->body->bytes,
-                                               inputs->body->len, &inputs->form);
+        inputs->form_fault =
+            kohomai_form_read(r->pool, type, inputs->body->bytes, inputs->body->len, &inputs->form);
     }
 }
 
@@ -431,7 +430,8 @@ static int quality(const char *accept, const char *type)
         while (*item == ' ' || *item == ',') {
             item++;
         }
-        if (strncasecmp(item, type, len) == 0 && !apr_isalnum(item[len]) && item[len] != '+') {
+        if (strncasecmp(item, type, len) == 0 && !kohomai_text_is_alnum(item[len]) &&
+            (item[len] == '\0' || !strchr("+-.", item[len]))) {
             apr_size_t rest = strcspn(item, ",");
 
             q = ap_strcasestr(item, ";q=");
@@ -453,10 +453,12 @@ int kohomai_visitor_wants_json(request_rec *r, const kohomai_settings_t *setting
     if (settings->response == KOHOMAI_RESPONSE_JSON) {
         return 1;
     }
-    if (settings->response == KOHOMAI_RESPONSE_REDIRECT || header_is(r, "Sec-Fetch-Mode", "navigate")) {
+    if (settings->response == KOHOMAI_RESPONSE_REDIRECT ||
+        header_is(r, "Sec-Fetch-Mode", "navigate")) {
         return 0;
     }
-    return header_is(r, "Sec-Fetch-Mode", "cors") || header_is(r, "Sec-Fetch-Mode", "same-origin") ||
+    return header_is(r, "Sec-Fetch-Mode", "cors") ||
+           header_is(r, "Sec-Fetch-Mode", "same-origin") ||
            header_is(r, "X-Requested-With", "XMLHttpRequest") ||
            quality(accept, "application/json") > quality(accept, "text/html");
 }

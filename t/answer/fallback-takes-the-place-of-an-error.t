@@ -14,7 +14,7 @@ goes('/answer/fallback/path', '/sorry.html?a=b');
 goes('/answer/fallback/url',  'https://help.example.net/a?b=c');
 goes('/answer/fallback/any',  '/unknown.html');
 goes('/answer/fallback/any?journey=x', '/any.html');
-goes('/answer/fallback/any/inner', '/unknown.html');
+goes('/answer/fallback/any/inner', '/inner.html');
 goes('/answer/fallback/any/inner?journey=x', '/inner.html');
 goes('/answer/fallback/registered', '/thanks.html', status => undef);
 

@@ -10,6 +10,7 @@ my $site = <<'END';
 ProxyPass "/behind/" "http://127.0.0.1:${PORT}/cgi-bin/echo/behind/"
 <IfModule kohomai_module>
     KohomaiAPIKey  sandbox-key
+    KohomaiBreaker Off
     KohomaiBaseURL "http://127.0.0.1:${KOHOMAI_SANDBOX_PORT}/m/status=500/api/v1"
     <LocationMatch "^/(plain\.txt|shop|nowhere|php/env\.php|php/echo\.php|blog|behind|cgi-bin/env/here|cgi-bin/echo/here)">
         KohomaiHandoff  On

@@ -1,0 +1,38 @@
+/* shared: the one segment of memory that all children see, and that a restart leaves alone.
+ * Threads: any, by atomic operations only: there is no lock that a dying child could keep.
+ * Memory: the segment lives as long as the parent process.
+ * Never: decides anything. */
+#ifndef KOHOMAI_SHARED_H
+#define KOHOMAI_SHARED_H
+
+#include "guard.h"
+
+#include <httpd.h>
+
+/* How many base URLs have a breaker of their own; further ones share the last. */
+#define KOHOMAI_BREAKERS_MAX 64
+
+typedef struct kohomai_shared_t kohomai_shared_t;
+
+/* The segment, made at the first call in this process (post_config); NULL where the system gives
+ * none, with *rv saying why. children bounds the numbers of kohomai_shared_hold. */
+kohomai_shared_t *kohomai_shared_get(server_rec *s, int children, apr_status_t *rv);
+
+/* The place of a base URL's breaker. */
+int kohomai_shared_breaker_find(kohomai_shared_t *shared, const char *base_url);
+
+/* Whether the API at that place may be called, and how a call went: see guard.h. */
+kohomai_may_e kohomai_shared_ask(kohomai_shared_t *shared, int place,
+                                 const kohomai_breaker_policy_t *policy, apr_time_t now,
+                                 apr_interval_time_t *again);
+void kohomai_shared_tell(kohomai_shared_t *shared, int place,
+                         const kohomai_breaker_policy_t *policy, apr_time_t now, kohomai_may_e may,
+                         int well, apr_interval_time_t patience);
+
+/* For servers whose children hold one visitor each (prefork): child number child (0 up) of process
+ * pid holds a visitor. 0 where cap children do so already, else 1. A child that died holding one
+ * counts until the parent knows that it is gone. */
+int kohomai_shared_hold(kohomai_shared_t *shared, int child, pid_t pid, int cap);
+void kohomai_shared_let_go(kohomai_shared_t *shared, int child);
+
+#endif
