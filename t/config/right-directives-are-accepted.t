@@ -20,6 +20,7 @@ my @EVERYWHERE = (
     'KohomaiTimeout 500ms connect=500ms',
     'KohomaiTimeout 5min connect=1min',
     'KohomaiTimeout 1h',
+    (map {"KohomaiRetry $_"} 0, 1, 10),
     'KohomaiCAFile ${KOHOMAI_TLS_CERT}',
     'KohomaiAPI journeys',
     'KohomaiAPI journeys-flat',
@@ -31,6 +32,10 @@ my @EVERYWHERE = (
 );
 
 my @SERVER_AND_VHOST = ('KohomaiInsecure Off');
+
+# Allowed once, for the whole server.
+my @WHOLE_SERVER = ('KohomaiBreaker 5 15s', 'KohomaiBreaker 1 500ms', 'KohomaiBreaker 10000 1h', 'KohomaiBreaker Off',
+    'KohomaiMaxPending 1', 'KohomaiMaxPending 1000000');
 
 # Allowed in sections and in .htaccess.
 my @SECTIONS = (
@@ -74,6 +79,7 @@ my %WRAP = (
 
 for my $where (sort keys %WRAP) {
     my @lines = $where =~ /server level|virtual host/ ? (@EVERYWHERE, @SERVER_AND_VHOST) : (@EVERYWHERE, @SECTIONS);
+    push @lines, @WHOLE_SERVER if $where =~ /server level/;
     accepted_together($where, @lines);
 }
 

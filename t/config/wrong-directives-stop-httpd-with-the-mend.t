@@ -74,6 +74,17 @@ my @ROWS = (
     [server   => 'KohomaiTimeout 10s connect=3s 5s',         qr/takes 1-2 arguments/],
     [server   => 'KohomaiTimeout',                           qr/takes 1-2 arguments/],
 
+    (map { [location => "KohomaiRetry $_", qr/whole number from 0 to 10/] } qw(-1 11 1.5 one 1s 99999999999)),
+    (map { [server => "KohomaiBreaker $_ 15s", qr/whole number from 1 to 10000/] } qw(0 -5 10001 five 5s)),
+    [server   => 'KohomaiBreaker 5',                         qr/such as 5 15s, or Off/],
+    [server   => 'KohomaiBreaker 5 15',                      $DURATION],
+    [server   => 'KohomaiBreaker 5 2h',                      qr/1h at most/],
+    [vhost    => 'KohomaiBreaker 5 15s',                     qr/cannot occur within <VirtualHost>/],
+    [location => 'KohomaiBreaker Off',                       qr/not allowed in <Location/],
+    (map { [server => "KohomaiMaxPending $_", qr/whole number from 1 to 1000000/] } qw(0 -1 1000001 many)),
+    [vhost    => 'KohomaiMaxPending 5',                      qr/cannot occur within <VirtualHost>/],
+    [location => 'KohomaiMaxPending 5',                      qr/not allowed in <Location/],
+
     [server   => 'KohomaiCAFile ${DIR}/nowhere.pem',         qr/cannot read .*PEM file/],
     [server   => 'KohomaiAPI persons',                       $API],
     [server   => 'KohomaiAPI ""',                            qr/takes (?:one|two) arguments?/],

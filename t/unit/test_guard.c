@@ -237,7 +237,8 @@ static void pauses_double_are_jittered_and_bounded(apr_pool_t *pool)
 {
     static const struct {
         int tries, most_ms;
-    } rows[] = {{1, 100}, {2, 200}, {3, 400}, {4, 800}, {5, 1600}, {6, 3200}, {7, 5000}, {1000, 5000}};
+    } rows[] = {{1, 100},  {2, 200},  {3, 400},  {4, 800},
+                {5, 1600}, {6, 3200}, {7, 5000}, {1000, 5000}};
     apr_size_t i;
     unsigned random;
 
@@ -264,7 +265,8 @@ static void no_pause_goes_past_the_deadline(apr_pool_t *pool)
     expect(kohomai_guard_pause(1, 0, 0, START, START + apr_time_from_msec(100)) == -1, "100 ms");
     expect(kohomai_guard_pause(1, 0, 0, START, START + apr_time_from_msec(101)) > 0, "101 ms");
     expect(kohomai_guard_pause(1, 0, 5 * SECOND, START, START + 4 * SECOND) == -1, "patience");
-    expect(kohomai_guard_pause(1, 0, 3 * SECOND, START, START + 4 * SECOND) == 3 * SECOND, "patience");
+    expect(kohomai_guard_pause(1, 0, 3 * SECOND, START, START + 4 * SECOND) == 3 * SECOND,
+           "patience");
 }
 
 int main(void)
