@@ -118,8 +118,13 @@ GUARDS     := $(shell find t/lint -maxdepth 1 -type f -executable 2>/dev/null)
 SCRIPTS     = $(shell grep -rlE --exclude-dir=.git --exclude-dir=$(BUILD) '^\#!/bin/(ba)?sh' . 2>/dev/null)
 LINT_FLAGS  = -std=gnu11 -Wall -Wextra -pthread $(filter -D%,$(APXS_FLAGS)) $(INCLUDES)
 
-.PHONY: lint-format lint-cppcheck lint-scripts $(GUARDS)
-lint-sources: lint-format lint-cppcheck lint-scripts $(GUARDS) $(C_SOURCES:%=$(BUILD)/lint/%.tidy)
+.PHONY: lint-compilers lint-format lint-cppcheck lint-scripts $(GUARDS)
+lint-sources: lint-compilers lint-format lint-cppcheck lint-scripts $(GUARDS) $(C_SOURCES:%=$(BUILD)/lint/%.tidy)
+
+# Each finds what the other does not.
+lint-compilers:
+	@$(MAKE) --no-print-directory CC=gcc BUILD=$(BUILD)/gcc all
+	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)/clang all
 
 lint-format:
 	clang-format --dry-run -Werror $(C_FILES)

@@ -19,27 +19,6 @@
 /* Made in child_init before any request, and never changed. */
 static kohomai_child_t child;
 
-kohomai_slot_t *kohomai_slot_find(const request_rec *r)
-{
-    kohomai_slot_t *slot = NULL;
-
-    for (; r && !slot; r = r->prev) {
-        slot = ap_get_module_config(r->request_config, &kohomai_module);
-    }
-    return slot;
-}
-
-kohomai_slot_t *kohomai_slot_get(request_rec *r)
-{
-    kohomai_slot_t *slot = kohomai_slot_find(r);
-
-    if (!slot) {
-        slot = apr_pcalloc(r->pool, sizeof(*slot));
-        ap_set_module_config(r->request_config, &kohomai_module, slot);
-    }
-    return slot;
-}
-
 static int check_configuration(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                                server_rec *s)
 {

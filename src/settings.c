@@ -589,7 +589,7 @@ const command_rec kohomai_settings_commands[] = {
                   "auto, redirect or json: how the link is answered"),
     AP_INIT_TAKE2("KohomaiFallback", set_fallback, NULL, SECTION_OR_HTACCESS,
                   "an outcome or any, and pass, a status, or a path or URL to go to"),
-    {NULL}};
+    {.name = NULL}};
 
 /* ---- places ---- */
 
