@@ -27,10 +27,12 @@ static int check_configuration(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *
     return kohomai_settings_check(pconf, s);
 }
 
-static void warn_in_test(apr_pool_t *pconf, server_rec *s)
+static void say_in_test(apr_pool_t *pconf, server_rec *s)
 {
-    (void)pconf;
     kohomai_settings_warn(s);
+    if (ap_exists_config_define("DUMP_KOHOMAI")) {
+        kohomai_settings_dump(pconf, s, kohomai_gate_default(), kohomai_gate_scope());
+    }
 }
 
 /* httpd reads its configuration twice when it starts; only the second time is for good. */
@@ -92,7 +94,7 @@ static void register_hooks(apr_pool_t *pool)
     (void)pool;
     kohomai_body_register();
     ap_hook_check_config(check_configuration, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_test_config(warn_in_test, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_test_config(say_in_test, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(prepare, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(start_child, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(stop_child, NULL, NULL, APR_HOOK_MIDDLE);

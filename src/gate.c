@@ -32,6 +32,11 @@ static int one_thread_each(void)
     return ask_mpm(AP_MPMQ_MAX_THREADS) <= 1;
 }
 
+const char *kohomai_gate_scope(void)
+{
+    return one_thread_each() ? "over all children" : "per child";
+}
+
 int kohomai_gate_children(void)
 {
     int limit = ask_mpm(AP_MPMQ_HARD_LIMIT_DAEMONS);

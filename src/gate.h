@@ -17,6 +17,9 @@ typedef struct kohomai_gate_t kohomai_gate_t;
  * a child's threads. At least 1. */
 int kohomai_gate_default(void);
 
+/* What the cap counts under this MPM: "per child" or "over all children". */
+const char *kohomai_gate_scope(void);
+
 /* How many children this MPM can have: what kohomai_shared_get must make room for. */
 int kohomai_gate_children(void);
 

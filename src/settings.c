@@ -820,3 +820,29 @@ void kohomai_settings_warn(server_rec *main_server)
         }
     }
 }
+
+void kohomai_settings_dump(apr_pool_t *pool, const server_rec *main_server, int pending,
+                           const char *scope)
+{
+    const server_t *server = server_of(main_server);
+    kohomai_breaker_policy_t breaker = kohomai_settings_breaker(main_server);
+    apr_file_t *out;
+
+    if (apr_file_open_stdout(&out, pool) != APR_SUCCESS) {
+        return;
+    }
+    apr_file_printf(out, "KohomaiMaxPending %d visitors %s%s\n",
+                    server->max_pending ? server->max_pending : pending, scope,
+                    server->max_pending ? "" : " (by default: half of what there is room for)");
+    if (breaker.failures) {
+        apr_file_printf(out, "KohomaiBreaker    %d failures in a row open it for %d ms%s\n",
+                        breaker.failures, (int)apr_time_as_msec(breaker.open),
+                        server->breaker ? "" : " (by default)");
+    }
+    else {
+        apr_file_printf(out, "KohomaiBreaker    Off\n");
+    }
+    apr_file_printf(out, "httpd's Timeout   %d s; the longest KohomaiTimeout %d ms\n",
+                    (int)apr_time_sec(main_server->timeout),
+                    (int)apr_time_as_msec(server->longest ? server->longest : DEFAULT_TOTAL));
+}

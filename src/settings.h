@@ -88,6 +88,11 @@ int kohomai_settings_check(apr_pool_t *pool, server_rec *s);
 /* Logs what is allowed but should be known; once per start, and by `httpd -t`. */
 void kohomai_settings_warn(server_rec *s);
 
+/* Writes the figures in force to standard output, for `httpd -t -D DUMP_KOHOMAI`. pending is the cap
+ * where KohomaiMaxPending says nothing, and scope what it counts, such as "per child". */
+void kohomai_settings_dump(apr_pool_t *pool, const server_rec *main_server, int pending,
+                           const char *scope);
+
 /* What holds for the whole server, from the main server's record. 0 for KohomaiMaxPending says that
  * nothing was said. */
 kohomai_breaker_policy_t kohomai_settings_breaker(const server_rec *main_server);
