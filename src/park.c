@@ -232,14 +232,17 @@ static stall_t *stall_of(const conn_rec *c)
     return ap_get_module_config(c->conn_config, &kohomai_module);
 }
 
-/* Whether r may be left where it stands. What it came from by internal redirect could not be gone
+/* Whether r may be left where it stands. A child that stops may have no listener left to bring its
+ * connection back. What r came from by internal redirect could not be gone
  * on with, and a stream of HTTP/2 has no connection of its own. */
 static int can_park(const request_rec *r)
 {
     const conn_rec *c = r->connection;
+    int state = AP_MPMQ_STOPPING;
 
-    return inside == c && !c->master && !r->main && !r->prev && c->cs &&
-           c->cs->state == CONN_STATE_HANDLER && !c->clogging_input_filters;
+    ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+    return state != AP_MPMQ_STOPPING && inside == c && !c->master && !r->main && !r->prev &&
+           c->cs && c->cs->state == CONN_STATE_HANDLER && !c->clogging_input_filters;
 }
 
 int kohomai_park_wait(kohomai_ticket_t *ticket, request_rec *r, const kohomai_story_t *story,
@@ -276,6 +279,14 @@ static void finish(conn_rec *c, request_rec *r, int status)
     }
 }
 
+/* What comes after our hook comes now. */
+static int let_site_answer(request_rec *r)
+{
+    int status = ap_run_fixups(r);
+
+    return status == OK || status == DECLINED ? ap_invoke_handler(r) : status;
+}
+
 /* Lets the story go on. 1: it waits again; 0: the request is done with, as far as we go. */
 static int go_on(conn_rec *c, stall_t *stall)
 {
@@ -288,11 +299,8 @@ static int go_on(conn_rec *c, stall_t *stall)
     ap_update_child_status(c->sbh, SERVER_BUSY_WRITE, r);
     apr_thread_mutex_lock(lock);
     status = stall->story->resume(stall->baton);
-    if (status == DECLINED) { /* the site shall answer: what comes after our hook comes now */
-        status = ap_run_fixups(r);
-        if (status == OK || status == DECLINED) {
-            status = ap_invoke_handler(r);
-        }
+    if (status == DECLINED) {
+        status = let_site_answer(r);
     }
     apr_thread_mutex_unlock(lock);
     if (status == SUSPENDED) {
@@ -358,6 +366,25 @@ int kohomai_park_process_connection(conn_rec *c)
     return rc;
 }
 
+/* httpd's own Timeout was shorter: the connection ends after this answer. */
+static void give_up(conn_rec *c, stall_t *stall)
+{
+    request_rec *r = stall->r;
+    apr_thread_mutex_t *lock = r->invoke_mtx;
+    int status;
+
+    stall->r = NULL;
+    c->keepalive = AP_CONN_CLOSE;
+    apr_thread_mutex_lock(lock);
+    status = stall->story->give_up(stall->baton);
+    if (status == DECLINED) {
+        status = let_site_answer(r);
+    }
+    apr_thread_mutex_unlock(lock);
+    finish(c, r, status);
+    c->cs->state = CONN_STATE_LINGER;
+}
+
 void kohomai_park_resume_connection(conn_rec *c, request_rec *r)
 {
     stall_t *stall = stall_of(c);
@@ -371,12 +398,7 @@ void kohomai_park_resume_connection(conn_rec *c, request_rec *r)
         stall->r = NULL;
         stall->story->drop(stall->baton);
     }
-    else if (c->cs->state == CONN_STATE_LINGER) { /* httpd's own Timeout was shorter */
-        request_rec *parked = stall->r;
-
-        stall->r = NULL;
-        c->keepalive = AP_CONN_CLOSE;
-        finish(c, parked, stall->story->give_up(stall->baton));
-        c->cs->state = CONN_STATE_LINGER;
+    else if (c->cs->state == CONN_STATE_LINGER) {
+        give_up(c, stall);
     }
 }

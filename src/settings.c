@@ -28,6 +28,7 @@ APLOG_USE_MODULE(kohomai);
 /* What can only be judged when the whole configuration is known: where it was said, and about
  * which place. */
 typedef enum {
+    CLAIM_HANDOFF,
     CLAIM_PLAIN_HTTP,
     CLAIM_DATA_NAME,
     CLAIM_DATA_ID,
@@ -183,6 +184,9 @@ static const char *set_handoff(cmd_parms *cmd, void *place, const char *word)
     for (i = 0; !fault && i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcasecmp(word, words[i].word) == 0) {
             settings->handoff = words[i].handoff;
+            if (settings->handoff != KOHOMAI_HANDOFF_OFF) {
+                claim(cmd, CLAIM_HANDOFF, settings, word);
+            }
             return NULL;
         }
     }
@@ -767,10 +771,29 @@ static const char *judge(apr_pool_t *pool, server_rec *s, server_rec *main_serve
     return NULL;
 }
 
+/* The longest time that a visitor of some place of the server may wait; 0 where nobody waits. */
+static apr_interval_time_t longest_wait(const server_rec *s)
+{
+    const kohomai_settings_t *outer = ap_get_module_config(s->lookup_defaults, &kohomai_module);
+    const apr_array_header_t *claims = server_of(s)->claims;
+    apr_interval_time_t longest = server_of(s)->longest;
+    int i;
+
+    for (i = 0; i < claims->nelts; i++) {
+        const claim_t *claim = &APR_ARRAY_IDX(claims, i, claim_t);
+        const kohomai_settings_t *said = claim->place->patience ? claim->place : outer;
+
+        if (claim->what == CLAIM_HANDOFF && kohomai_settings_patience(said).total > longest) {
+            longest = kohomai_settings_patience(said).total;
+        }
+    }
+    return longest;
+}
+
 /* httpd would end a parked visitor's wait first. */
 static void compare_timeouts(apr_pool_t *pool, server_rec *s)
 {
-    apr_interval_time_t longest = server_of(s)->longest;
+    apr_interval_time_t longest = longest_wait(s);
 
     if (longest && longest >= s->timeout) {
         APR_ARRAY_PUSH(server_of(s)->warnings, const char *) = apr_psprintf(

@@ -46,7 +46,8 @@ kohomai_shared_t *kohomai_shared_get(server_rec *s, int children, apr_status_t *
     if (known) { /* more children than before, which takes a full stop: what is known goes along */
         memcpy(shared->breakers, ((kohomai_shared_t *)known)->breakers, sizeof(shared->breakers));
     }
-    apr_pool_userdata_setn(shared, key, NULL, pool);
+    /* The key is copied: a graceful restart unloads this module and loads it elsewhere. */
+    apr_pool_userdata_set(shared, key, NULL, pool);
     return shared;
 }
 

@@ -80,13 +80,14 @@ fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-groups="$*"
-echo "Installing what is missing to ${groups// / and }: ${missing[*]}"
 if [ "$(id -u)" -eq 0 ]; then
+    groups="$*"
+    echo "Installing what is missing to ${groups// / and }: ${missing[*]}"
     install_as_root "${missing[@]}"
 elif command -v sudo >/dev/null; then
+    echo "Some packages are missing; sudo is asked to install them."
     sudo -- "$0" "$@"
 else
-    echo "That takes root, and there is no sudo. As root: apt-get install --no-install-recommends ${missing[*]}" >&2
+    echo "Packages are missing, and there is no sudo. As root: apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
 fi
