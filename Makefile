@@ -9,7 +9,7 @@ WARNINGS   := -std=gnu11 -Wall -Wextra -Werror
 LIBRARIES  := libcurl libcjson
 
 # These goals install their packages first and then call make again, or need no compiler at all.
-LATE_GOALS := run test sanitize lint format clean
+LATE_GOALS := run test sanitize soak bench lint format clean
 ifneq ($(filter-out $(LATE_GOALS),$(or $(MAKECMDGOALS),all)),)
   ifeq ($(APXS),)
     $(error apxs was not found: run t/install-packages.sh build)
@@ -37,7 +37,7 @@ LINK     = $(CC) -shared -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed $(SANI
 # Short lines; `make V=1` shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $2 &&)
 
-.PHONY: all install run test check sanitize unit-tests lint lint-sources format clean FORCE
+.PHONY: all install run test check soak bench engine-tests sanitize unit-tests lint lint-sources format clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(MODULE)
@@ -80,6 +80,18 @@ unit-tests: $(UNIT_TESTS)
 
 -include $(wildcard $(OBJECTS:.o=.d) $(UNIT_OBJS:.o=.d))
 
+# The engine is a hand, not a leaf: it has threads and sockets. Its tests run plain, and under both kinds of sanitizer.
+ENGINE      := src/client.c t/engine/server.c t/engine/test_client.c
+ENGINES     := $(patsubst %,$(BUILD)/engine/%/test_client,plain address thread)
+ENGINE_FLAGS_address := $(SAN_FLAGS)
+ENGINE_FLAGS_thread  := -fsanitize=thread -fno-omit-frame-pointer
+
+$(BUILD)/engine/%/test_client: $(ENGINE) src/client.h t/engine/server.h $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) -o $@ $(ENGINE) $(UNIT_LIBS)
+
+engine-tests: $(ENGINES)
+
 # --- what people type ------------------------------------------------------------------------------------------------
 
 check: $(UNIT_TESTS)
@@ -87,7 +99,7 @@ check: $(UNIT_TESTS)
 
 test:
 	@t/install-packages.sh test
-	@$(MAKE) --no-print-directory all unit-tests
+	@$(MAKE) --no-print-directory all unit-tests engine-tests
 	@t/run-tests
 
 # The servers' tests once more, with every access to memory watched.
@@ -95,6 +107,17 @@ sanitize:
 	@t/install-packages.sh test
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize SANITIZERS='$(SAN_FLAGS)' all
 	@t/run-tests --module $(BUILD)/sanitize/mod_kohomai.so
+
+# Ten minutes of visitors, mishaps and restarts; make test has a short form of it.
+soak:
+	@t/install-packages.sh test
+	@$(MAKE) --no-print-directory all
+	@t/soak/chaos --seconds 600
+
+bench:
+	@t/install-packages.sh bench
+	@$(MAKE) --no-print-directory all
+	@t/bench/run
 
 run:
 	@t/install-packages.sh run

@@ -54,13 +54,14 @@ struct kohomai_call_t {
     /* What follows is the I/O thread's. */
     APR_RING_ENTRY(kohomai_call_t) link;
     stage_e stage;
-    apr_time_t started; /* by steady_now */
+    apr_time_t started, ends; /* by steady_now */
     CURL *easy;
     struct curl_slist authorization;
     apr_size_t body_read, headers_read;
     char *answer; /* grows, and is kept for the next use */
     apr_size_t answer_len, answer_size;
     int overflow;
+    int again; /* sent a second time, over a fresh connection */
 };
 
 struct kohomai_client_t {
@@ -69,6 +70,7 @@ struct kohomai_client_t {
     kohomai_call_t *free_calls;
     apr_thread_t *thread;
     int broken;                          /* the thread could not be started */
+    atomic_int finished;                 /* the thread is no more: what is given back is freed */
     int wakeup;                          /* eventfd */
     _Atomic(kohomai_call_t *) arrivals;  /* a stack; the thread takes all at once */
     _Atomic(kohomai_call_t *) abandoned; /* likewise */
@@ -77,7 +79,7 @@ struct kohomai_client_t {
     int epoll;
     CURLM *multi;
     CURLSH *tls_sessions;
-    apr_time_t timer;                 /* when libcurl wants to be called, by steady_now; 0: never */
+    apr_time_t next_end;              /* no call under way ends before, by steady_now; 0: none is */
     struct call_list_t lists[STAGES]; /* LATER by not_before, the others by age */
 };
 
@@ -112,18 +114,47 @@ static kohomai_call_t *call_take(kohomai_client_t *client)
     return call;
 }
 
+/* Frees the TLS sessions, once no handle of a call uses them any more. */
+static void close_sessions(kohomai_client_t *client)
+{
+    apr_thread_mutex_lock(client->lock);
+    if (client->tls_sessions && curl_share_cleanup(client->tls_sessions) == CURLSHE_OK) {
+        client->tls_sessions = NULL;
+    }
+    apr_thread_mutex_unlock(client->lock);
+}
+
+/* Only once the thread is no more. */
+static void call_destroy(kohomai_call_t *call)
+{
+    if (call->easy) {
+        curl_easy_cleanup(call->easy);
+        close_sessions(call->client);
+    }
+    apr_pool_destroy(call->pool);
+    free(call->answer);
+    free(call);
+}
+
 void kohomai_call_release(kohomai_call_t *call)
 {
     kohomai_client_t *client = call->client;
+    int finished;
 
     if (atomic_fetch_sub(&call->holders, 1) > 1) {
         return;
     }
     apr_pool_clear(call->pool);
     apr_thread_mutex_lock(client->lock);
-    call->next = client->free_calls;
-    client->free_calls = call;
+    finished = atomic_load(&client->finished);
+    if (!finished) {
+        call->next = client->free_calls;
+        client->free_calls = call;
+    }
     apr_thread_mutex_unlock(client->lock);
+    if (finished) {
+        call_destroy(call);
+    }
 }
 
 const kohomai_reply_t *kohomai_call_reply(const kohomai_call_t *call)
@@ -143,7 +174,7 @@ static void call_fill(kohomai_call_t *call, const kohomai_order_t *order)
     call->reply = (kohomai_reply_t){.fate = KOHOMAI_STOPPED, .body = "", .detail = ""};
     call->stage = STAGE_NONE;
     call->body_read = call->headers_read = call->answer_len = 0;
-    call->overflow = 0;
+    call->overflow = call->again = 0;
 }
 
 /* Ends a call: its reply stands, and is the sender's from here on. */
@@ -261,15 +292,6 @@ static curl_socket_t on_open_io(void *baton, curlsocktype purpose, struct curl_s
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static int on_timer_io(CURLM *multi, long milliseconds, void *baton)
-{
-    kohomai_client_t *client = baton;
-
-    (void)multi;
-    client->timer = milliseconds < 0 ? 0 : steady_now() + apr_time_from_msec(milliseconds);
-    return 0;
-}
-
 /* ---- transfers ---- */
 
 /* The options that never change; handles are made once and used again and again. */
@@ -333,9 +355,10 @@ static void easy_set_io(kohomai_call_t *call, apr_interval_time_t left)
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->order.body_len);
     easy_set_trust_io(call);
+    curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, (long)call->again);
     curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN,
                      call->order.once ? IDLE_SECONDS_ONCE : IDLE_SECONDS);
-    curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)apr_time_as_msec(left) + 1);
+    curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)apr_time_as_msec(left) + 1000);
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)apr_time_as_msec(connect < left ? connect : left) + 1);
 }
@@ -375,6 +398,10 @@ static void call_begin_io(kohomai_client_t *client, kohomai_call_t *call)
         return;
     }
     call->started = steady_now();
+    call->ends = call->started + left;
+    if (!client->next_end || call->ends < client->next_end) {
+        client->next_end = call->ends;
+    }
     call_move_io(call, STAGE_FRESH);
 }
 
@@ -410,12 +437,19 @@ static void call_start_io(kohomai_client_t *client, kohomai_call_t *call)
     }
 }
 
-/* Takes the call out of libcurl's hands and out of its list. */
-static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
+/* Forgets the visitor's socket, whose number may soon be another's. */
+static void call_unwatch_io(kohomai_client_t *client, kohomai_call_t *call)
 {
     if (call->stage == STAGE_WATCHED && call->order.visitor >= 0) {
         epoll_ctl(client->epoll, EPOLL_CTL_DEL, call->order.visitor, NULL);
     }
+    call->order.visitor = -1;
+}
+
+/* Takes the call out of libcurl's hands and out of its list. */
+static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
+{
+    call_unwatch_io(client, call);
     if (call->stage != STAGE_LATER) {
         curl_multi_remove_handle(client->multi, call->easy);
     }
@@ -425,6 +459,7 @@ static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
 /* Ends a call that nobody waits for, if that cannot lose or double anything. */
 static void call_cancel_io(kohomai_client_t *client, kohomai_call_t *call, const char *detail)
 {
+    call_unwatch_io(client, call);
     if (call->stage == STAGE_NONE || (call->order.once && call->reply.maybe_sent)) {
         return;
     }
@@ -444,11 +479,32 @@ static kohomai_fate_e judge_io(const kohomai_call_t *call, CURLcode code)
     }
 }
 
+/* Whether a kept connection turned out to be dead: what may be repeated then deserves a fresh one.
+ * libcurl sees to most such cases by itself, but not to all. */
+static int was_stale_io(const kohomai_call_t *call, CURLcode code)
+{
+    long connects = 0;
+
+    if (code != CURLE_SEND_ERROR && code != CURLE_RECV_ERROR && code != CURLE_GOT_NOTHING) {
+        return 0;
+    }
+    curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects);
+    return connects == 0 && call->headers_read == 0 && !call->order.once && !call->again;
+}
+
 static void call_finish_io(kohomai_client_t *client, kohomai_call_t *call, CURLcode code)
 {
     const char *detail = code == CURLE_OK ? "" : curl_easy_strerror(code);
     long status = 0;
 
+    if (was_stale_io(call, code)) {
+        curl_multi_remove_handle(client->multi, call->easy);
+        call_move_io(call, STAGE_NONE);
+        call->again = 1;
+        call->body_read = 0;
+        call_begin_io(client, call);
+        return;
+    }
     if (call->overflow) {
         detail = "the answer is too large";
     }
@@ -520,6 +576,38 @@ static void take_due_io(kohomai_client_t *client)
     }
 }
 
+/* Ends what is overdue in one list; returns when the next one will be. */
+static apr_time_t end_overdue_in_io(kohomai_client_t *client, struct call_list_t *list,
+                                    apr_time_t now, apr_time_t next_end)
+{
+    kohomai_call_t *call = APR_RING_FIRST(list), *next;
+
+    for (; call != APR_RING_SENTINEL(list, kohomai_call_t, link); call = next) {
+        next = APR_RING_NEXT(call, link);
+        if (call->ends <= now) {
+            call_unlink_io(client, call);
+            call_end_io(call, KOHOMAI_TIMED_OUT, "the time is over");
+        }
+        else if (!next_end || call->ends < next_end) {
+            next_end = call->ends;
+        }
+    }
+    return next_end;
+}
+
+/* libcurl has a time-out of its own, but can lose it (7.88: a timer that fires a moment early is
+ * gone), so the ceiling is held here. */
+static void end_overdue_io(kohomai_client_t *client)
+{
+    apr_time_t now = steady_now();
+
+    if (client->next_end && client->next_end <= now) {
+        client->next_end = end_overdue_in_io(client, &client->lists[STAGE_FRESH], now, 0);
+        client->next_end =
+            end_overdue_in_io(client, &client->lists[STAGE_WATCHED], now, client->next_end);
+    }
+}
+
 /* Begins to watch the visitors whose calls take long. */
 static void watch_visitors_io(kohomai_client_t *client)
 {
@@ -546,8 +634,6 @@ static void handle_departure_io(kohomai_client_t *client, kohomai_call_t *call)
     if (call->stage != STAGE_WATCHED) {
         return; /* ended earlier in this turn */
     }
-    epoll_ctl(client->epoll, EPOLL_CTL_DEL, call->order.visitor, NULL);
-    call->order.visitor = -1;
     call_cancel_io(client, call, "the visitor left");
 }
 
@@ -567,6 +653,15 @@ static void take_results_io(kohomai_client_t *client)
     }
 }
 
+/* When libcurl wants to be called, in milliseconds from now; -1: not at all. */
+static long libcurl_timer_io(const kohomai_client_t *client)
+{
+    long milliseconds = -1;
+
+    curl_multi_timeout(client->multi, &milliseconds);
+    return milliseconds;
+}
+
 static apr_interval_time_t sooner(apr_interval_time_t a, apr_interval_time_t b)
 {
     return a < 0 || b < a ? b : a;
@@ -577,12 +672,9 @@ static int wait_milliseconds_io(const kohomai_client_t *client)
 {
     const struct call_list_t *later = &client->lists[STAGE_LATER];
     const struct call_list_t *fresh = &client->lists[STAGE_FRESH];
-    apr_interval_time_t wait = -1;
+    long timer = libcurl_timer_io(client);
+    apr_interval_time_t wait = timer < 0 ? -1 : apr_time_from_msec(timer);
 
-    if (client->timer) {
-        wait = client->timer - steady_now();
-        wait = wait < 0 ? 0 : wait;
-    }
     if (!APR_RING_EMPTY(later, kohomai_call_t, link)) {
         apr_interval_time_t due = APR_RING_FIRST(later)->order.not_before - apr_time_now();
 
@@ -590,6 +682,11 @@ static int wait_milliseconds_io(const kohomai_client_t *client)
     }
     if (!APR_RING_EMPTY(fresh, kohomai_call_t, link)) {
         apr_interval_time_t due = APR_RING_FIRST(fresh)->started + WATCH_AFTER - steady_now();
+
+        wait = sooner(wait, due < 0 ? 0 : due);
+    }
+    if (client->next_end) {
+        apr_interval_time_t due = client->next_end - steady_now();
 
         wait = sooner(wait, due < 0 ? 0 : due);
     }
@@ -628,8 +725,8 @@ static void turn_io(kohomai_client_t *client)
     take_abandoned_io(client);
     take_due_io(client);
     watch_visitors_io(client);
-    if (client->timer && client->timer <= steady_now()) {
-        client->timer = 0;
+    end_overdue_io(client);
+    if (libcurl_timer_io(client) == 0) {
         curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
     take_results_io(client);
@@ -652,8 +749,6 @@ static int open_io(kohomai_client_t *client)
     curl_share_setopt(client->tls_sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket_io);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_timer_io);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
     curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
     return epoll_ctl(client->epoll, EPOLL_CTL_ADD, client->wakeup, &event) == 0;
 }
@@ -667,6 +762,8 @@ static void close_io(kohomai_client_t *client)
             kohomai_call_t *call = APR_RING_FIRST(&client->lists[stage]);
 
             call_unlink_io(client, call);
+            curl_easy_cleanup(call->easy);
+            call->easy = NULL;
             call_end_io(call, KOHOMAI_STOPPED, "httpd is stopping");
         }
     }
@@ -677,7 +774,7 @@ static void close_io(kohomai_client_t *client)
     }
     apr_thread_mutex_unlock(client->lock);
     curl_multi_cleanup(client->multi);
-    curl_share_cleanup(client->tls_sessions);
+    close_sessions(client);
     close(client->epoll);
 }
 
@@ -698,6 +795,7 @@ static void *APR_THREAD_FUNC run_io(apr_thread_t *thread, void *baton)
         turn_io(client);
     }
     take_arrivals_io(client);
+    take_abandoned_io(client);
     close_io(client);
     return NULL;
 }
@@ -744,22 +842,23 @@ kohomai_call_t *kohomai_client_send(kohomai_client_t *client, const kohomai_orde
     return call;
 }
 
-/* For the leak checkers. Calls that a visitor still looks at are not on the list; they go with the process. */
+/* Frees what lies ready; what a visitor still looks at is freed when they give it back. */
 static void free_calls(kohomai_client_t *client)
 {
-    kohomai_call_t *call;
+    kohomai_call_t *call, *next;
 
     /* Prefork stops a child in a signal handler, which may have come while the lock was held. */
     if (apr_thread_mutex_trylock(client->lock) != APR_SUCCESS) {
         return;
     }
-    while ((call = client->free_calls)) {
-        client->free_calls = call->next;
-        apr_pool_destroy(call->pool);
-        free(call->answer);
-        free(call);
-    }
+    atomic_store(&client->finished, 1);
+    call = client->free_calls;
+    client->free_calls = NULL;
     apr_thread_mutex_unlock(client->lock);
+    for (; call; call = next) {
+        next = call->next;
+        call_destroy(call);
+    }
 }
 
 static int join_in_time(apr_thread_t *thread)
@@ -775,13 +874,16 @@ static int join_in_time(apr_thread_t *thread)
 
 void kohomai_client_stop(kohomai_client_t *client)
 {
-    if (atomic_exchange(&client->stopping, 1) || !client->thread) {
+    if (atomic_exchange(&client->stopping, 1)) {
         return;
     }
-    wake(client);
-    if (join_in_time(client->thread)) {
-        take_arrivals_io(client); /* sent between the thread's last look and its end */
+    if (client->thread) {
+        wake(client);
+    }
+    if (!client->thread || join_in_time(client->thread)) {
         free_calls(client);
+        take_arrivals_io(client); /* sent between the thread's last look and its end */
+        take_abandoned_io(client);
     }
 }
 
@@ -792,7 +894,12 @@ void kohomai_call_abandon(kohomai_call_t *call)
     call->next_abandoned = atomic_load(&client->abandoned);
     while (!atomic_compare_exchange_weak(&client->abandoned, &call->next_abandoned, call)) {
     }
-    wake(client);
+    if (atomic_load(&client->finished)) {
+        take_abandoned_io(client);
+    }
+    else {
+        wake(client);
+    }
 }
 
 static apr_status_t stop_with_pool(void *client)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs, through apt, the Debian packages that a part of the work needs and that are not there yet:
-#     t/install-packages.sh [build|run|test|lint]...      (all of them when none is named)
+#     t/install-packages.sh [build|run|test|lint|bench]...      (all of them when none is named)
 # Does nothing, and touches no network, when everything is there. Never starts or enables a service, and never
 # removes or upgrades a package that is not in the way.
 set -euo pipefail
@@ -9,7 +9,9 @@ set -euo pipefail
 build=(gcc libc6-dev make pkgconf apache2-dev "libcurl4-openssl-dev|libcurl4-gnutls-dev" libcjson-dev)
 run=("${build[@]}" apache2-bin libaprutil1-dbd-sqlite3 ca-certificates libmojolicious-perl libev-perl php-fpm sqlite3)
 test=("${run[@]}" libapache2-mod-perl2 libwww-perl netbase curl openssl libcmocka-dev
-      chromium chromium-driver python3-selenium)
+      chromium chromium-driver python3-selenium libio-socket-ssl-perl)
+bench=("${build[@]}" apache2-bin wrk nginx libnginx-mod-http-lua libnginx-mod-http-js libapache2-mod-php php-fpm php-curl
+       libapache2-mod-perl2 libio-socket-ssl-perl lua-socket lua-sec valgrind libev-perl openssl)
 lint=("${build[@]}" libcmocka-dev clang clang-tidy clang-format cppcheck shellcheck)
 
 wanted_for() {
@@ -20,7 +22,8 @@ wanted_for() {
             run)   printf "%s\n" "${run[@]}" ;;
             test)  printf "%s\n" "${test[@]}" ;;
             lint)  printf "%s\n" "${lint[@]}" ;;
-            *)     echo "usage: $0 [build|run|test|lint]..." >&2; return 2 ;;
+            bench) printf "%s\n" "${bench[@]}" ;;
+            *)     echo "usage: $0 [build|run|test|lint|bench]..." >&2; return 2 ;;
         esac
     done
 }
@@ -45,10 +48,12 @@ forbid_services() {
     chmod 755 /usr/sbin/policy-rc.d
 }
 
-# The tests run their own php-fpm: the system's is not to come up at the next boot because of them.
+# Tests and bench run their own servers: the system's are not to come up at the next boot because of them.
 disable_new_service() {
     local fpm
     command -v systemctl >/dev/null || return 0
+    case " $* " in *" nginx "*) systemctl disable --quiet nginx.service || true ;; esac
+    case " $* " in *" php-fpm "*) ;; *) return 0 ;; esac
     for fpm in /usr/sbin/php-fpm[0-9]*; do
         systemctl disable --quiet "php${fpm##*/php-fpm}-fpm.service" || true
     done
@@ -66,10 +71,10 @@ install_as_root() {
     forbid_services
     quietly "${apt[@]}" update
     quietly "${apt[@]}" install -y --no-install-recommends "$@"
-    case " $* " in *" php-fpm "*) disable_new_service ;; esac
+    disable_new_service "$@"
 }
 
-[ $# -gt 0 ] || set -- build run test lint
+[ $# -gt 0 ] || set -- build run test lint bench
 list=$(wanted_for "$@")
 mapfile -t wanted < <(sort -u <<<"$list")
 
