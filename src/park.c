@@ -232,17 +232,18 @@ static stall_t *stall_of(const conn_rec *c)
     return ap_get_module_config(c->conn_config, &kohomai_module);
 }
 
-/* Whether r may be left where it stands. A child that stops may have no listener left to bring its
- * connection back. What r came from by internal redirect could not be gone
- * on with, and a stream of HTTP/2 has no connection of its own. */
+/* Whether r may be left where it stands. An aborted connection goes to its end without the
+ * resume_connection hook, and would take the eventfd along. A child that stops may have no listener
+ * left to bring its connection back. What r came from by internal redirect could not be gone on
+ * with, and a stream of HTTP/2 has no connection of its own. */
 static int can_park(const request_rec *r)
 {
     const conn_rec *c = r->connection;
     int state = AP_MPMQ_STOPPING;
 
     ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
-    return state != AP_MPMQ_STOPPING && inside == c && !c->master && !r->main && !r->prev &&
-           c->cs && c->cs->state == CONN_STATE_HANDLER && !c->clogging_input_filters;
+    return state != AP_MPMQ_STOPPING && inside == c && !c->master && !c->aborted && !r->main &&
+           !r->prev && c->cs && c->cs->state == CONN_STATE_HANDLER && !c->clogging_input_filters;
 }
 
 int kohomai_park_wait(kohomai_ticket_t *ticket, request_rec *r, const kohomai_story_t *story,
