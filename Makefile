@@ -138,7 +138,8 @@ C_SOURCES  := $(SOURCES) $(sort $(wildcard t/unit/*.c))
 C_FILES    := $(C_SOURCES) $(sort $(wildcard src/*.h t/unit/*.h))
 # Guards of the house's own rules: each a program that complains and fails.
 GUARDS     := $(shell find t/lint -maxdepth 1 -type f -executable 2>/dev/null)
-SCRIPTS     = $(shell grep -rlE --exclude-dir=.git --exclude-dir=$(BUILD) '^\#!/bin/(ba)?sh' . 2>/dev/null)
+SCRIPTS     = $(shell find . \( -path ./.git -o -path ./$(BUILD) \) -prune -o -type f -exec \
+                awk 'FNR == 1 && /^\#!\/bin\/(ba)?sh/ { print FILENAME } { nextfile }' {} +)
 LINT_FLAGS  = -std=gnu11 -Wall -Wextra -pthread $(filter -D%,$(APXS_FLAGS)) $(INCLUDES)
 
 .PHONY: lint-compilers lint-format lint-cppcheck lint-scripts $(GUARDS)
