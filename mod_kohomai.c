@@ -53,6 +53,7 @@ static int prepare(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     apr_status_t rv = APR_SUCCESS;
     int status = warn_at_start(pconf, plog, ptemp, s);
 
+    child.keys = kohomai_keys_of(pconf);
     child.shared = kohomai_shared_get(s, kohomai_gate_children(), &rv);
     if (!child.shared) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,

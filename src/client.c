@@ -146,6 +146,9 @@ void kohomai_call_release(kohomai_call_t *call)
     if (atomic_fetch_sub(&call->holders, 1) > 1) {
         return;
     }
+    if (call->order.authorization) {
+        explicit_bzero((char *)call->order.authorization, strlen(call->order.authorization));
+    }
     apr_pool_clear(call->pool);
     apr_thread_mutex_lock(client->lock);
     finished = atomic_load(&client->finished);

@@ -343,8 +343,20 @@ static void drop(void *baton)
     leave_gate(baton);
 }
 
+/* The key stays in this one's hands no longer than it takes to hand it on. */
+static void hand_over(visit_t *visit, kohomai_order_t *order)
+{
+    char line[KOHOMAI_KEY_LINE];
+
+    order->authorization = kohomai_key_write_line(visit->settings->key, line);
+    visit->call =
+        kohomai_client_send(visit->child->client, order, kohomai_park_wake, visit->ticket);
+    kohomai_key_wipe_line(order->authorization ? line : NULL);
+    order->authorization = NULL;
+}
+
 /* Sends visit->request, and goes on when its answer is there: now, or after having been parked. */
-static int post(visit_t *visit, const kohomai_order_t *order)
+static int post(visit_t *visit, kohomai_order_t *order)
 {
     static const kohomai_story_t story = {.resume = resume, .give_up = give_up, .drop = drop};
     int status;
@@ -354,8 +366,7 @@ static int post(visit_t *visit, const kohomai_order_t *order)
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-memory");
     }
     visit->tries++;
-    visit->call =
-        kohomai_client_send(visit->child->client, order, kohomai_park_wake, visit->ticket);
+    hand_over(visit, order);
     status = kohomai_park_wait(visit->ticket, visit->r, &story, visit);
     return status == SUSPENDED ? SUSPENDED : resume(visit);
 }
@@ -372,7 +383,6 @@ static int ask(visit_t *visit)
 {
     const kohomai_settings_t *settings = visit->settings;
     kohomai_order_t order = {
-        .authorization = settings->authorization,
         .ca_file = settings->ca_file,
         .body = visit->request.body,
         .body_len = visit->request.body_len,

@@ -6,6 +6,7 @@
 
 #include "client.h"
 #include "gate.h"
+#include "key.h"
 #include "park.h"
 #include "shared.h"
 
@@ -17,6 +18,7 @@ typedef struct {
     kohomai_park_t *park;
     kohomai_gate_t *gate;
     kohomai_shared_t *shared;
+    kohomai_keys_t *keys;
     kohomai_breaker_policy_t breaker;
 } kohomai_child_t;
 

@@ -1,18 +1,46 @@
-/* key: fetches the API key from where the configuration says it is.
- * Threads: start-up only, as the user who starts httpd. Memory: the pool that was passed.
- * Never: logs the key or puts it into an error. */
+/* key: the API keys that the configuration names, each under a label that does not reveal it, and
+ * what becomes of them when their files change.
+ * Threads: reading is safe everywhere; making and refreshing are for the parent process alone, as
+ *   the user who starts httpd. Memory: the pool of the configuration; the keys themselves are in
+ *   memory that children share, so that they see what the parent read.
+ * Never: logs a key or puts it into an error. */
 #include "key.h"
 #include "text.h"
 
 #include <apr_env.h>
 #include <apr_file_io.h>
 #include <apr_lib.h>
+#include <apr_sha1.h>
 #include <apr_strings.h>
+#include <apr_tables.h>
 #include <apr_thread_proc.h>
 #include <httpd.h>
 
 #include <http_config.h>
 #include <string.h>
+
+#define LINE_BEGINS "Authorization: Bearer "
+
+typedef enum { SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND, SOURCE_LITERAL } source_e;
+
+struct kohomai_key_t {
+    source_e source;
+    const char *label;
+    const char *where; /* the file's path, the variable's name, the command line; else NULL */
+    kohomai_vault_t *vault;
+};
+
+struct kohomai_keys_t {
+    apr_pool_t *pool;
+    apr_array_header_t *all; /* of kohomai_key_t * */
+};
+
+/* What was read and is not judged yet. A byte more than may be, so that nothing is cut unseen. */
+typedef struct {
+    char bytes[KOHOMAI_KEY_MAX + 3];
+} draft_t;
+
+/* ---- where keys come from ---- */
 
 static const char *system_error(apr_pool_t *pool, apr_status_t rv)
 {
@@ -21,42 +49,53 @@ static const char *system_error(apr_pool_t *pool, apr_status_t rv)
     return apr_pstrdup(pool, apr_strerror(rv, text, sizeof(text)));
 }
 
-static const char *from_file(apr_pool_t *pool, const char *name, const char **key,
+/* Reads an open file, and looks whether it is one that should hold a key. */
+static const char *read_file(apr_pool_t *pool, apr_file_t *file, const char *path, draft_t *draft,
                              const char **warning)
 {
-    const char *path = ap_server_root_relative(pool, name);
-    char *bytes = apr_pcalloc(pool, KOHOMAI_KEY_MAX + 2);
     apr_size_t len = 0;
-    apr_file_t *file;
     apr_finfo_t info;
-    apr_status_t rv;
+    apr_status_t rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, file);
 
-    rv = path ? apr_file_open(&file, path, APR_READ, 0, pool) : APR_EBADPATH;
+    if (rv == APR_SUCCESS && info.filetype != APR_REG) {
+        return apr_psprintf(pool, "cannot read the key file %s: it is no regular file", path);
+    }
     if (rv == APR_SUCCESS) {
-        rv = apr_file_read_full(file, bytes, KOHOMAI_KEY_MAX + 1, &len);
-        if (apr_file_info_get(&info, APR_FINFO_PROT, file) == APR_SUCCESS &&
-            (info.protection & APR_FPROT_WREAD)) {
-            *warning = apr_psprintf(pool,
-                                    "everybody on this machine can read the key in %s: "
-                                    "chmod o-r it",
-                                    path);
-        }
-        apr_file_close(file);
+        rv = apr_file_read_full(file, draft->bytes, sizeof(draft->bytes) - 1, &len);
     }
     if (rv != APR_SUCCESS && rv != APR_EOF) {
-        return apr_psprintf(pool,
-                            "cannot read the key file %s: %s; it must be readable by the "
-                            "user who starts httpd",
-                            name, system_error(pool, rv));
+        return apr_psprintf(pool, "cannot read the key file %s: %s", path, system_error(pool, rv));
     }
-    if (strlen(bytes) != len) {
-        return apr_psprintf(pool, "the key file %s holds a NUL character", name);
+    if (strlen(draft->bytes) != len) {
+        return apr_psprintf(pool, "the key file %s holds a NUL character", path);
     }
-    *key = bytes;
+    if (info.protection & APR_FPROT_WREAD) {
+        *warning = apr_psprintf(
+            pool, "everybody on this machine can read the key in %s: chmod o-r it", path);
+    }
     return NULL;
 }
 
-static const char *from_environment(apr_pool_t *pool, const char *name, const char **key)
+/* Opens without waiting, should the path be a pipe. */
+static const char *from_file(apr_pool_t *pool, const char *path, draft_t *draft,
+                             const char **warning)
+{
+    const char *fault;
+    apr_file_t *file;
+    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_NONBLOCK, 0, pool);
+
+    if (rv != APR_SUCCESS) {
+        return apr_psprintf(pool,
+                            "cannot read the key file %s: %s; it must be readable by the "
+                            "user who starts httpd",
+                            path, system_error(pool, rv));
+    }
+    fault = read_file(pool, file, path, draft, warning);
+    apr_file_close(file);
+    return fault;
+}
+
+static const char *from_environment(apr_pool_t *pool, const char *name, draft_t *draft)
 {
     char *value = NULL;
 
@@ -66,12 +105,12 @@ static const char *from_environment(apr_pool_t *pool, const char *name, const ch
                             "started (on Debian: /etc/apache2/envvars)",
                             name);
     }
-    *key = value;
+    apr_cpystrn(draft->bytes, value, sizeof(draft->bytes));
     return NULL;
 }
 
-/* Runs a command without a shell and reads what it prints, up to KOHOMAI_KEY_MAX bytes. */
-static apr_status_t run(apr_pool_t *pool, char **argv, char *printed, int *code)
+/* Runs a command without a shell and reads the beginning of what it prints. */
+static apr_status_t run(apr_pool_t *pool, char **argv, draft_t *draft, int *code)
 {
     apr_procattr_t *attributes;
     apr_size_t len = 0;
@@ -94,7 +133,7 @@ static apr_status_t run(apr_pool_t *pool, char **argv, char *printed, int *code)
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    apr_file_read_full(process.out, printed, KOHOMAI_KEY_MAX, &len);
+    apr_file_read_full(process.out, draft->bytes, sizeof(draft->bytes) - 1, &len);
     apr_file_close(process.out);
     apr_proc_wait(&process, code, &why, APR_WAIT);
     if (why != APR_PROC_EXIT) {
@@ -103,11 +142,10 @@ static apr_status_t run(apr_pool_t *pool, char **argv, char *printed, int *code)
     return APR_SUCCESS;
 }
 
-static const char *from_command(apr_pool_t *pool, const char *command, const char **key)
+static const char *from_command(apr_pool_t *pool, const char *command, draft_t *draft)
 {
     static const char mend[] = "give its whole path, and let it print the key as its first line "
                                "and end with status 0";
-    char *printed = apr_pcalloc(pool, KOHOMAI_KEY_MAX + 1);
     int code = 0;
     apr_status_t rv;
     char **argv;
@@ -115,7 +153,7 @@ static const char *from_command(apr_pool_t *pool, const char *command, const cha
     if (apr_tokenize_to_argv(command, &argv, pool) != APR_SUCCESS || !argv[0]) {
         return "exec: must be followed by a command";
     }
-    rv = run(pool, argv, printed, &code);
+    rv = run(pool, argv, draft, &code);
     if (rv != APR_SUCCESS) {
         return apr_psprintf(pool, "the command %s could not be run: %s; %s", argv[0],
                             system_error(pool, rv), mend);
@@ -123,55 +161,216 @@ static const char *from_command(apr_pool_t *pool, const char *command, const cha
     if (code != 0) {
         return apr_psprintf(pool, "the command %s ended with status %d; %s", argv[0], code, mend);
     }
-    printed[strcspn(printed, "\r\n")] = '\0';
-    if (*printed == '\0') {
+    draft->bytes[strcspn(draft->bytes, "\r\n")] = '\0';
+    if (draft->bytes[0] == '\0') {
         return apr_psprintf(pool, "the command %s printed nothing; %s", argv[0], mend);
     }
-    *key = printed;
     return NULL;
 }
 
-static const char *trim_and_judge(apr_pool_t *pool, const char *fetched, const char **key)
+/* Finds the key in a draft, without the blanks around it. */
+static const char *trim_and_judge(const draft_t *draft, const char **key, apr_size_t *len)
 {
-    char *copy = apr_pstrdup(pool, fetched + strspn(fetched, " \t\r\n"));
-    apr_size_t len = strlen(copy);
+    static const char too_long[] =
+        "the key is too long: at most " APR_STRINGIFY(KOHOMAI_KEY_MAX) " bytes";
 
-    while (len && apr_isspace(copy[len - 1])) {
-        copy[--len] = '\0';
+    if (strlen(draft->bytes) == sizeof(draft->bytes) - 1) {
+        return too_long; /* and there may be more that was not read */
     }
-    if (len == 0) {
+    *key = draft->bytes + strspn(draft->bytes, " \t\r\n");
+    *len = strlen(*key);
+    while (*len && apr_isspace((*key)[*len - 1])) {
+        --*len;
+    }
+    if (*len == 0) {
         return "the key is empty";
     }
-    if (len > KOHOMAI_KEY_MAX) {
-        return "the key is too long: at most " APR_STRINGIFY(KOHOMAI_KEY_MAX) " bytes";
+    if (*len > KOHOMAI_KEY_MAX) {
+        return too_long;
     }
-    if (!kohomai_text_is_utf8(copy, len) || kohomai_text_has_control(copy, len, 0)) {
+    if (!kohomai_text_is_utf8(*key, *len) || kohomai_text_has_control(*key, *len, 0)) {
         return "the key holds a control character: it must be one line of text, as the Kohomai "
                "back-office shows it under Settings > API";
     }
-    *key = copy;
     return NULL;
 }
 
-const char *kohomai_key_fetch(apr_pool_t *pool, const char *source, const char **key,
-                              const char **warning)
+static const char *fetch(apr_pool_t *pool, const kohomai_key_t *key, draft_t *draft,
+                         const char **warning)
 {
-    const char *fault = NULL, *fetched = "";
-
-    *warning = NULL;
-    if (strncmp(source, "file:", 5) == 0) {
-        fault = from_file(pool, source + 5, &fetched, warning);
-    }
-    else if (strncmp(source, "env:", 4) == 0) {
-        fault = from_environment(pool, source + 4, &fetched);
-    }
-    else if (strncmp(source, "exec:", 5) == 0) {
-        fault = from_command(pool, source + 5, &fetched);
-    }
-    else {
-        fetched = source;
+    switch (key->source) {
+    case SOURCE_FILE:
+        return from_file(pool, key->where, draft, warning);
+    case SOURCE_ENVIRONMENT:
+        return from_environment(pool, key->where, draft);
+    case SOURCE_COMMAND:
+        return from_command(pool, key->where, draft);
+    default:
+        apr_cpystrn(draft->bytes, key->where, sizeof(draft->bytes));
         *warning = "the key stands in the configuration, where dumps and backups show it: put it "
                    "into a file and write file:PATH";
+        return NULL;
     }
-    return fault ? fault : trim_and_judge(pool, fetched, key);
+}
+
+/* ---- labels ---- */
+
+/* The first 64 bits of a hash of text. SHA-1 is what APR has; only its being one-way matters here,
+ * and what goes before text keeps the digest from being one that anything else makes of it. */
+static const char *digest(apr_pool_t *pool, const char *text, apr_size_t len)
+{
+    static const char purpose[] = "mod_kohomai label: ";
+    unsigned char hash[APR_SHA1_DIGESTSIZE];
+    apr_sha1_ctx_t context;
+
+    apr_sha1_init(&context);
+    apr_sha1_update(&context, purpose, sizeof(purpose) - 1);
+    apr_sha1_update(&context, text, (unsigned)len);
+    apr_sha1_final(hash, &context);
+    explicit_bzero(&context, sizeof(context));
+    return apr_psprintf(pool, "%02x%02x%02x%02x%02x%02x%02x%02x", hash[0], hash[1], hash[2],
+                        hash[3], hash[4], hash[5], hash[6], hash[7]);
+}
+
+/* Arguments may be secrets themselves. */
+static const char *command_label(apr_pool_t *pool, const char *command)
+{
+    char **argv;
+
+    if (apr_tokenize_to_argv(command, &argv, pool) != APR_SUCCESS || !argv[0] || !argv[1]) {
+        return apr_pstrcat(pool, "exec:", command, NULL);
+    }
+    return apr_pstrcat(pool, "exec:", argv[0], "#", digest(pool, command, strlen(command)), NULL);
+}
+
+/* Reads what the directive names; a literal has its label only once it is known to be one. */
+static const char *read_source(apr_pool_t *pool, const char *text, kohomai_key_t *key)
+{
+    if (strncmp(text, "file:", 5) == 0) {
+        key->source = SOURCE_FILE;
+        key->where = ap_server_root_relative(pool, text + 5);
+        key->label = apr_pstrcat(pool, "file:", key->where, NULL);
+        return key->where
+                   ? NULL
+                   : apr_psprintf(pool, "cannot read the key file %s: this is no path", text + 5);
+    }
+    if (strncmp(text, "env:", 4) == 0) {
+        key->source = SOURCE_ENVIRONMENT;
+        key->label = text;
+        key->where = text + 4;
+    }
+    else if (strncmp(text, "exec:", 5) == 0) {
+        key->source = SOURCE_COMMAND;
+        key->where = text + 5;
+        key->label = command_label(pool, key->where);
+    }
+    else {
+        key->source = SOURCE_LITERAL;
+        key->label = "";
+        key->where = text;
+    }
+    return NULL;
+}
+
+/* ---- all of them ---- */
+
+kohomai_keys_t *kohomai_keys_of(apr_pool_t *pconf)
+{
+    static const char name[] = "kohomai_keys";
+    kohomai_keys_t *keys;
+    void *known = NULL;
+
+    apr_pool_userdata_get(&known, name, pconf);
+    if (known) {
+        return known;
+    }
+    keys = apr_palloc(pconf, sizeof(*keys));
+    keys->pool = pconf;
+    keys->all = apr_array_make(pconf, 4, sizeof(kohomai_key_t *));
+    apr_pool_userdata_set(keys, name, NULL, pconf);
+    return keys;
+}
+
+const kohomai_key_t *kohomai_keys_find(const kohomai_keys_t *keys, const char *label)
+{
+    int i;
+
+    for (i = 0; i < keys->all->nelts; i++) {
+        const kohomai_key_t *key = APR_ARRAY_IDX(keys->all, i, kohomai_key_t *);
+
+        if (strcmp(key->label, label) == 0) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+/* Fetches a key for the first time, and puts it where children will see it. */
+static const char *lock_up(apr_pool_t *pool, kohomai_key_t *key, const char **warning)
+{
+    draft_t draft = {""};
+    const char *bytes = NULL, *fault = fetch(pool, key, &draft, warning);
+    apr_size_t len = 0;
+
+    if (!fault) {
+        fault = trim_and_judge(&draft, &bytes, &len);
+    }
+    if (!fault) {
+        key->vault = kohomai_vault_create(pool);
+        fault = key->vault ? NULL : "there is no memory for the key";
+    }
+    if (!fault) {
+        kohomai_vault_put(key->vault, bytes, len);
+    }
+    if (!fault && key->source == SOURCE_LITERAL) {
+        key->label = apr_pstrcat(pool, "literal:", digest(pool, bytes, len), NULL);
+        key->where = NULL;
+    }
+    explicit_bzero(&draft, sizeof(draft));
+    return fault;
+}
+
+const char *kohomai_keys_add(kohomai_keys_t *keys, const char *source, const kohomai_key_t **found,
+                             const char **warning)
+{
+    kohomai_key_t *key = apr_pcalloc(keys->pool, sizeof(*key));
+    const char *fault = read_source(keys->pool, source, key);
+
+    *warning = NULL;
+    *found = fault ? NULL : kohomai_keys_find(keys, key->label);
+    if (fault || *found) {
+        return fault;
+    }
+    fault = lock_up(keys->pool, key, warning);
+    if (!fault) {
+        APR_ARRAY_PUSH(keys->all, kohomai_key_t *) = key;
+        *found = key;
+    }
+    return fault;
+}
+
+const char *kohomai_key_label(const kohomai_key_t *key)
+{
+    return key->label;
+}
+
+/* ---- use ---- */
+
+const char *kohomai_key_write_line(const kohomai_key_t *key, char *line)
+{
+    apr_size_t begins = sizeof(LINE_BEGINS) - 1;
+
+    if (!key) {
+        return NULL;
+    }
+    memcpy(line, LINE_BEGINS, begins);
+    line[begins + kohomai_vault_get(key->vault, line + begins)] = '\0';
+    return line;
+}
+
+void kohomai_key_wipe_line(char *line)
+{
+    if (line) {
+        explicit_bzero(line, strlen(line));
+    }
 }

@@ -3,7 +3,6 @@
  *   configuration, or of the request where httpd merges for it.
  * Never: sees a live request. */
 #include "settings.h"
-#include "key.h"
 #include "kohomai.h"
 #include "text.h"
 
@@ -254,8 +253,9 @@ static const char *set_insecure(cmd_parms *cmd, void *place, int on)
 static const char *set_key(cmd_parms *cmd, void *place, const char *source)
 {
     kohomai_settings_t *settings = place;
-    const char *key = NULL, *warning = NULL;
-    const char *fault = kohomai_key_fetch(cmd->pool, source, &key, &warning);
+    const char *warning = NULL;
+    const char *fault =
+        kohomai_keys_add(kohomai_keys_of(cmd->pool), source, &settings->key, &warning);
 
     if (fault) {
         return apr_pstrcat(cmd->pool, "KohomaiAPIKey: ", fault, NULL);
@@ -263,7 +263,6 @@ static const char *set_key(cmd_parms *cmd, void *place, const char *source)
     if (warning) {
         warn(cmd, warning);
     }
-    settings->authorization = apr_pstrcat(cmd->pool, "Authorization: Bearer ", key, NULL);
     return NULL;
 }
 
@@ -623,7 +622,7 @@ void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_pl
     merged->api = INNER(api);
     merged->retries = INNER(retries);
     merged->base = INNER(base);
-    merged->authorization = INNER(authorization);
+    merged->key = INNER(key);
     merged->patience = INNER(patience);
     merged->ca_file = INNER(ca_file);
     merged->journey = INNER(journey);

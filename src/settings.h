@@ -7,6 +7,7 @@
 
 #include "dialect.h"
 #include "guard.h"
+#include "key.h"
 #include "outcome.h"
 #include "url.h"
 
@@ -63,7 +64,7 @@ typedef struct {
     int api;     /* a kohomai_api_e plus 1 */
     int retries; /* plus 1 */
     const kohomai_base_t *base;
-    const char *authorization; /* the header line that carries the key */
+    const kohomai_key_t *key; /* calls are made without one where it is NULL */
     const kohomai_patience_t *patience;
     const char *ca_file;
     const ap_expr_info_t *journey, *user, *ref, *return_url;
