@@ -5,6 +5,7 @@
 #include "answer.h"
 #include "dialect.h"
 #include "kohomai.h"
+#include "log.h"
 #include "settings.h"
 #include "visitor.h"
 
@@ -13,8 +14,6 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
-
-APLOG_USE_MODULE(kohomai);
 
 #define RETRY_AFTER_DEFAULT 15 /* seconds */
 #define RETRY_AFTER_MAX 3600
@@ -69,11 +68,11 @@ static void log_outcome(visit_t *visit, kohomai_outcome_e outcome, const char *r
     apr_int64_t ms = apr_time_as_msec(apr_time_now() - visit->began);
     const char *status = visit->api_status ? apr_itoa(visit->r->pool, visit->api_status) : "-";
 
-    ap_log_rerror(APLOG_MARK, level, 0, visit->r,
-                  "kohomai: outcome=%s reason=%s call=%s status=%s ms=%" APR_INT64_T_FMT "%s%s",
-                  kohomai_outcome_name(outcome), *reason ? reason : "-",
-                  visit->request.call ? visit->request.call : "-", status, ms,
-                  *visit->detail ? " detail=" : "", visit->detail);
+    kohomai_log_line(visit->r, level,
+                     "kohomai: outcome=%s reason=%s call=%s status=%s ms=%" APR_INT64_T_FMT "%s%s",
+                     kohomai_outcome_name(outcome), *reason ? reason : "-",
+                     visit->request.call ? visit->request.call : "-", status, ms,
+                     *visit->detail ? " detail=" : "", visit->detail);
 }
 
 static void set_retry_after(visit_t *visit)
@@ -107,9 +106,10 @@ static int fall_back(visit_t *visit, kohomai_outcome_e outcome, const char *reas
     if (fallback->target) {
         fault = kohomai_visitor_fallback(visit->r, visit->settings, fallback, &target);
         if (fault || !*target) {
-            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, visit->r,
-                          "KohomaiFallback %s: what its expression yields may not be gone to (%s)",
-                          kohomai_outcome_name(outcome), fault ? fault : "empty");
+            kohomai_log_line(
+                visit->r, APLOG_ERR,
+                "KohomaiFallback %s: what its expression yields may not be gone to (%s)",
+                kohomai_outcome_name(outcome), fault ? fault : "empty");
             target = "";
         }
     }
@@ -161,6 +161,7 @@ static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reaso
         return fall_back(visit, outcome, reason, json, fallback);
     }
     if (outcome == KOHOMAI_HANDED_OFF) {
+        kohomai_log_hush(r);
         return json ? kohomai_answer_link(r, visit->verdict.link, visit->verdict.valid_until)
                     : kohomai_answer_redirect(r, visit->verdict.link);
     }
@@ -424,8 +425,8 @@ static int start_register(visit_t *visit, const kohomai_lead_t *lead)
     kohomai_api_e api = kohomai_settings_api(visit->settings);
 
     if (api == KOHOMAI_API_WORKFLOWS && !*lead->workflow) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, visit->r,
-                      "KohomaiAPI workflows needs KohomaiWorkflow ID for this path");
+        kohomai_log_line(visit->r, APLOG_ERR,
+                         "KohomaiAPI workflows needs KohomaiWorkflow ID for this path");
         return conclude(visit, KOHOMAI_FAILED, "workflow-missing");
     }
     visit->registering = 1;

@@ -5,6 +5,7 @@
 #include "body.h"
 #include "form.h"
 #include "kohomai.h"
+#include "log.h"
 #include "text.h"
 
 #include <apr_strings.h>
@@ -13,8 +14,6 @@
 #include <http_protocol.h>
 #include <http_vhost.h>
 #include <string.h>
-
-APLOG_USE_MODULE(kohomai);
 
 /* What was read of a request so far, each at its first use. */
 typedef struct kohomai_inputs_t {
@@ -185,7 +184,7 @@ static const char *evaluate(request_rec *r, const ap_expr_info_t *expr, const ch
         *status = ap_map_http_request_error(inputs->body->error, HTTP_BAD_REQUEST);
     }
     if (fault) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "an expression failed: %s", fault);
+        kohomai_log_line(r, APLOG_ERR, "an expression failed: %s", fault);
         return "expression";
     }
     if (!*value) {

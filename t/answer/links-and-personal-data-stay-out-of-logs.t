@@ -1,21 +1,31 @@
-# The one-time link is in the answer alone: in no log, at whatever level, and in no variable that an application or a log format
-# could show. Nor does the module write down who the visitor is. (httpd logs heads of requests and answers itself, at trace
-# levels of its own parts; those are left at info.)
+# With everything that httpd can be told to log: the one-time link and the key are in no line at all, and in no variable that
+# an application or a log format could show. Nor does the module write down who the visitor is. What httpd's own trace writes
+# about a request's head, and the Referer behind its own lines, is httpd's; what else it may hold is counted here.
 use strict;
 use warnings;
 use Test::More;
+use Kohomai::TestRig qw(free_ports);
 use Kohomai::TestServer;
 
 my $api   = sandbox();
-my $httpd = start_httpd(<<'END');
-LogLevel trace8 core:info http:info
+my ($tls) = free_ports(1);
+my $httpd = start_httpd(<<'END', env => {TLS => $tls});
+LogLevel trace8
 KohomaiAPIKey sandbox-key
 KohomaiBaseURL "http://127.0.0.1:${KOHOMAI_SANDBOX_PORT}/api/v1"
 SetEnvIf X-Who "^(.+)$" WHO=$1
-<LocationMatch "^/(known|new|failed|no-link|foreign|invalid|pass)$">
+Listen 127.0.0.1:${TLS} https
+<VirtualHost 127.0.0.1:${TLS}>
+    SSLEngine             On
+    SSLCertificateFile    "${KOHOMAI_TLS_CERT}"
+    SSLCertificateKeyFile "${KOHOMAI_TLS_KEY}"
+    Protocols             h2 http/1.1
+</VirtualHost>
+<LocationMatch "^/(known|new|page|failed|no-link|foreign|invalid|elsewhere|pass|php/env.php|cgi-bin/echo|blog/pass)$">
     KohomaiHandoff     On
     KohomaiLead        Email     %{form:email}
     KohomaiLead        Firstname %{form:name}
+    KohomaiLead        Lastname  %{cookie:fruit}
     KohomaiRef         %{form:ref}
     KohomaiRedirectURL "/done/%{form:name}"
     KohomaiData        #1 %{form:data}
@@ -37,32 +47,66 @@ SetEnvIf X-Who "^(.+)$" WHO=$1
 <Location "/invalid">
     KohomaiLead Firstname "%{form:name}%{form:bad}"
 </Location>
-<Location "/pass">
+<Location "/elsewhere">
+    KohomaiRedirectURL "https://%{form:name}.example.net/"
+    KohomaiFallback    invalid "https://%{form:name}.example.net/"
+</Location>
+<Location "/page">
+    ErrorDocument 303 /cgi-bin/env
+</Location>
+<Location "/member">
+    AuthType       Basic
+    AuthName       "Members"
+    AuthUserFile   "${USERS}"
+    Require        valid-user
+    KohomaiHandoff register
+    KohomaiLead    Email "%{REMOTE_USER}@example.com"
+</Location>
+<LocationMatch "pass|env|echo">
     KohomaiBaseURL  "http://127.0.0.1:${KOHOMAI_SANDBOX_PORT}/m/status=500/api/v1"
     KohomaiFallback any pass
-</Location>
+</LocationMatch>
 END
 my $form = 'email=quince%40example.com&name=Medlar&ref=sloe-ref&data=bullace&bad=%00';
 my $id   = '74590868830731163';
+my @head = (Cookie => 'fruit=Damson', Referer => 'http://localhost/before?who=Cornel');
+my @post = (body => $form, headers => ['Content-Type' => 'application/x-www-form-urlencoded', @head]);
 my %shown;
 
-$shown{known} = $httpd->request(GET => '/known', headers => ['X-Who' => $id]);
-for my $path (qw(new failed no-link foreign invalid pass)) {
-    $shown{$path} = $httpd->request(POST => "/$path", body => $form, headers => ['Content-Type' => 'application/x-www-form-urlencoded']);
+$shown{known}  = $httpd->request(GET => '/known', headers => ['X-Who' => $id, @head]);
+$shown{member} = $httpd->request(GET => '/member', headers => [Authorization => 'Basic am9objpyb3dhbi1iZXJyeQ==', @head]);
+for my $path (qw(new page failed no-link foreign invalid elsewhere pass php/env.php cgi-bin/echo blog/pass)) {
+    $shown{$path} = $httpd->request(POST => "/$path", @post);
+}
+my @json = ($post[0], $post[1], headers => ['Sec-Fetch-Mode' => 'cors', 'Sec-Fetch-Site' => 'same-origin', @{$post[3]}]);
+$shown{json} = $httpd->request(POST => '/new', @json);
+if (mpm() ne 'prefork') {
+    is h2get('/new', port => $tls, method => 'POST', @post)->status, 303, 'over HTTP/2 as well';
+    like h2get('/new', port => $tls, method => 'POST', @json)->body, qr/ConnectionURL/, 'and as JSON';
 }
 is_deeply {map { $_ => $shown{$_}->status } keys %shown},
-    {known => 302, new => 303, failed => 422, 'no-link' => 303, foreign => 502, invalid => 422, pass => 404}, 'what each came to';
+    {known => 302, json => 200, member => 302, new => 303, page => 303, failed => 422, 'no-link' => 303, foreign => 502, invalid => 422,
+        elsewhere => 422, pass => 404, 'php/env.php' => 200, 'cgi-bin/echo' => 200, 'blog/pass' => 200}, 'what each came to';
 
 my @links = grep { defined } map { $_->{uuid} } $api->calls;
-cmp_ok scalar @links, '>=', 4, 'links were made';
+cmp_ok scalar @links, '>=', 6, 'links were made';
 is $httpd->stop, 0, 'httpd ends in order';
 
-my $log = $httpd->error_log . $httpd->access_log . $httpd->output;
-like $log, qr/\[kohomai:\w+\].*outcome=handed-off/, 'the log knows that somebody was handed off';
-like $log, qr/trace/, 'and tells more than most want to know';
-for my $secret (@links, 'autologin', 'sandbox-key', 'quince', 'example.com', 'Medlar', 'sloe-ref', 'bullace', $id) {
-    my @lines = grep { index($_, $secret) >= 0 } split /^/, $log;
-    is join('', @lines), '', "no line holds $secret";
+# mod_http2 traces whole bodies of requests.
+my @lines = grep { !/\[http2:trace3\].* recv DATA, / } split /^/, $httpd->error_log . $httpd->access_log . $httpd->output;
+my $own   = qr/\[kohomai:\w+\]/;
+ok((grep { /$own.*outcome=handed-off/ } @lines), 'the log knows that somebody was handed off');
+ok((grep { /\[http:trace4\].* Referrer-Policy: / } @lines), 'and tells more than most want to know');
+for my $secret (@links, qw(autologin sandbox-key quince Medlar sloe-ref bullace)) {
+    is join('', grep { /\Q$secret/ } @lines), '', "no line at all holds $secret";
+}
+for my $secret (qw(Damson Cornel am9objpyb3dhbi1iZXJyeQ rowan-berry), $id) {
+    is join('', grep { /\Q$secret/ && /$own/ } @lines), '', "no line of the module holds $secret";
+}
+s/, referer: \S+$// for @lines;
+my $head = qr/\[http2?:trace[24]\].*(?:Cookie|Authorization|Referer|X-Who): |\[proxy_fcgi:trace8\].*'HTTP_(?:COOKIE|REFERER)'/i;
+for my $secret (qw(Damson Cornel am9objpyb3dhbi1iZXJyeQ), $id) {
+    is join('', grep { /\Q$secret/ && !/$head/ } @lines), '', "httpd itself shows $secret where it traces the head of a request, and nowhere else";
 }
 
 # A link that came, and may not be used: the page that tells of it does not have it.
