@@ -9,7 +9,7 @@ WARNINGS   := -std=gnu11 -Wall -Wextra -Werror
 LIBRARIES  := libcurl libcjson
 
 # These goals install their packages first and then call make again, or need no compiler at all.
-LATE_GOALS := run test sanitize soak bench lint format clean
+LATE_GOALS := run test sanitize memcheck soak bench lint format clean
 ifneq ($(filter-out $(LATE_GOALS),$(or $(MAKECMDGOALS),all)),)
   ifeq ($(APXS),)
     $(error apxs was not found: run t/install-packages.sh build)
@@ -37,7 +37,7 @@ LINK     = $(CC) -shared -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed $(SANI
 # Short lines; `make V=1` shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $2 &&)
 
-.PHONY: all install run test check soak bench engine-tests sanitize unit-tests lint lint-sources format clean FORCE
+.PHONY: all install run test check soak bench engine-tests sanitize memcheck unit-tests lint lint-sources format clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(MODULE)
@@ -107,6 +107,13 @@ sanitize:
 	@t/install-packages.sh test
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize SANITIZERS='$(SAN_FLAGS)' all
 	@t/run-tests --module $(BUILD)/sanitize/mod_kohomai.so
+
+# The same by Valgrind, which also knows what is used before anything was written to it, and what nothing points to any
+# more. Some 40 minutes on two cores: two of the MPMs, since worker differs from event by the MPM alone.
+memcheck:
+	@t/install-packages.sh memcheck
+	@$(MAKE) --no-print-directory all
+	@t/run-tests --valgrind --mpm event,prefork
 
 # Ten minutes of visitors, mishaps and restarts; make test has a short form of it.
 soak:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs, through apt, the Debian packages that a part of the work needs and that are not there yet:
-#     t/install-packages.sh [build|run|test|lint|bench]...      (all of them when none is named)
+#     t/install-packages.sh [build|run|test|memcheck|lint|bench]...      (all of them when none is named)
 # Does nothing, and touches no network, when everything is there. Never starts or enables a service, and never
 # removes or upgrades a package that is not in the way.
 set -euo pipefail
@@ -10,6 +10,7 @@ build=(gcc libc6-dev make pkgconf apache2-dev "libcurl4-openssl-dev|libcurl4-gnu
 run=("${build[@]}" apache2-bin libaprutil1-dbd-sqlite3 ca-certificates libmojolicious-perl libev-perl php-fpm sqlite3)
 test=("${run[@]}" libapache2-mod-perl2 libwww-perl netbase curl openssl libcmocka-dev
       chromium chromium-driver python3-selenium libio-socket-ssl-perl)
+memcheck=("${test[@]}" valgrind)
 bench=("${build[@]}" apache2-bin wrk nginx libnginx-mod-http-lua libnginx-mod-http-js libapache2-mod-php php-fpm php-curl
        libapache2-mod-perl2 libio-socket-ssl-perl lua-socket lua-sec valgrind libev-perl openssl)
 lint=("${build[@]}" libcmocka-dev clang clang-tidy clang-format cppcheck shellcheck)
@@ -22,8 +23,9 @@ wanted_for() {
             run)   printf "%s\n" "${run[@]}" ;;
             test)  printf "%s\n" "${test[@]}" ;;
             lint)  printf "%s\n" "${lint[@]}" ;;
+            memcheck) printf "%s\n" "${memcheck[@]}" ;;
             bench) printf "%s\n" "${bench[@]}" ;;
-            *)     echo "usage: $0 [build|run|test|lint|bench]..." >&2; return 2 ;;
+            *)     echo "usage: $0 [build|run|test|memcheck|lint|bench]..." >&2; return 2 ;;
         esac
     done
 }
@@ -74,7 +76,7 @@ install_as_root() {
     disable_new_service "$@"
 }
 
-[ $# -gt 0 ] || set -- build run test lint bench
+[ $# -gt 0 ] || set -- build run test memcheck lint bench
 list=$(wanted_for "$@")
 mapfile -t wanted < <(sort -u <<<"$list")
 
