@@ -85,6 +85,14 @@ static void stop_child(apr_pool_t *pchild, int graceful)
     }
 }
 
+/* About every ten seconds, in the parent, which may read what children may not. */
+static int look_after_keys(apr_pool_t *pool, server_rec *s)
+{
+    (void)pool;
+    kohomai_keys_refresh(child.keys, s);
+    return DECLINED;
+}
+
 static int begin_visit(request_rec *r)
 {
     return kohomai_flow_begin(r, &child);
@@ -97,6 +105,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_config(check_configuration, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_test_config(say_in_test, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(prepare, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(look_after_keys, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(start_child, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(stop_child, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_process_connection(kohomai_park_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -17,17 +17,38 @@
 #include <httpd.h>
 
 #include <http_config.h>
+#include <http_log.h>
 #include <string.h>
+
+APLOG_USE_MODULE(kohomai);
+
+/* How long a file must be left alone before its stamp is taken for a proof. */
+#define QUIET apr_time_from_sec(3)
 
 #define LINE_BEGINS "Authorization: Bearer "
 
 typedef enum { SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND, SOURCE_LITERAL } source_e;
+
+/* What tells whether a file is another one than before. */
+typedef struct {
+    apr_time_t modified, changed;
+    apr_off_t size;
+    apr_ino_t inode;
+    apr_dev_t device;
+} stamp_t;
+
+#define STAMP_FIELDS \
+    (APR_FINFO_MTIME | APR_FINFO_CTIME | APR_FINFO_SIZE | APR_FINFO_INODE | APR_FINFO_DEV)
 
 struct kohomai_key_t {
     source_e source;
     const char *label;
     const char *where; /* the file's path, the variable's name, the command line; else NULL */
     kohomai_vault_t *vault;
+    /* What follows is the parent's, about a file. */
+    stamp_t seen;
+    int ill;         /* what it holds now is no key, which was said */
+    int open_to_all; /* anybody may read it, which was said */
 };
 
 struct kohomai_keys_t {
@@ -38,6 +59,8 @@ struct kohomai_keys_t {
 /* What was read and is not judged yet. A byte more than may be, so that nothing is cut unseen. */
 typedef struct {
     char bytes[KOHOMAI_KEY_MAX + 3];
+    stamp_t stamp; /* of the file */
+    const char *warning;
 } draft_t;
 
 /* ---- where keys come from ---- */
@@ -49,36 +72,41 @@ static const char *system_error(apr_pool_t *pool, apr_status_t rv)
     return apr_pstrdup(pool, apr_strerror(rv, text, sizeof(text)));
 }
 
+static stamp_t stamp_of(const apr_finfo_t *info)
+{
+    return (stamp_t){info->mtime, info->ctime, info->size, info->inode, info->device};
+}
+
 /* Reads an open file, and looks whether it is one that should hold a key. */
-static const char *read_file(apr_pool_t *pool, apr_file_t *file, const char *path, draft_t *draft,
-                             const char **warning)
+static const char *read_file(apr_pool_t *pool, apr_file_t *file, const char *path, draft_t *draft)
 {
     apr_size_t len = 0;
     apr_finfo_t info;
-    apr_status_t rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, file);
+    apr_status_t rv =
+        apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT | STAMP_FIELDS, file);
 
     if (rv == APR_SUCCESS && info.filetype != APR_REG) {
         return apr_psprintf(pool, "cannot read the key file %s: it is no regular file", path);
     }
     if (rv == APR_SUCCESS) {
+        draft->stamp = stamp_of(&info);
         rv = apr_file_read_full(file, draft->bytes, sizeof(draft->bytes) - 1, &len);
     }
     if (rv != APR_SUCCESS && rv != APR_EOF) {
         return apr_psprintf(pool, "cannot read the key file %s: %s", path, system_error(pool, rv));
     }
+    if (info.protection & APR_FPROT_WREAD) {
+        draft->warning = apr_psprintf(
+            pool, "everybody on this machine can read the key in %s: chmod o-r it", path);
+    }
     if (strlen(draft->bytes) != len) {
         return apr_psprintf(pool, "the key file %s holds a NUL character", path);
-    }
-    if (info.protection & APR_FPROT_WREAD) {
-        *warning = apr_psprintf(
-            pool, "everybody on this machine can read the key in %s: chmod o-r it", path);
     }
     return NULL;
 }
 
 /* Opens without waiting, should the path be a pipe. */
-static const char *from_file(apr_pool_t *pool, const char *path, draft_t *draft,
-                             const char **warning)
+static const char *from_file(apr_pool_t *pool, const char *path, draft_t *draft)
 {
     const char *fault;
     apr_file_t *file;
@@ -90,7 +118,7 @@ static const char *from_file(apr_pool_t *pool, const char *path, draft_t *draft,
                             "user who starts httpd",
                             path, system_error(pool, rv));
     }
-    fault = read_file(pool, file, path, draft, warning);
+    fault = read_file(pool, file, path, draft);
     apr_file_close(file);
     return fault;
 }
@@ -195,20 +223,20 @@ static const char *trim_and_judge(const draft_t *draft, const char **key, apr_si
     return NULL;
 }
 
-static const char *fetch(apr_pool_t *pool, const kohomai_key_t *key, draft_t *draft,
-                         const char **warning)
+static const char *fetch(apr_pool_t *pool, const kohomai_key_t *key, draft_t *draft)
 {
     switch (key->source) {
     case SOURCE_FILE:
-        return from_file(pool, key->where, draft, warning);
+        return from_file(pool, key->where, draft);
     case SOURCE_ENVIRONMENT:
         return from_environment(pool, key->where, draft);
     case SOURCE_COMMAND:
         return from_command(pool, key->where, draft);
     default:
         apr_cpystrn(draft->bytes, key->where, sizeof(draft->bytes));
-        *warning = "the key stands in the configuration, where dumps and backups show it: put it "
-                   "into a file and write file:PATH";
+        draft->warning =
+            "the key stands in the configuration, where dumps and backups show it: put it "
+            "into a file and write file:PATH";
         return NULL;
     }
 }
@@ -305,11 +333,20 @@ const kohomai_key_t *kohomai_keys_find(const kohomai_keys_t *keys, const char *l
     return NULL;
 }
 
+/* What was read of a file counts for the next time only where it has been left alone for a while:
+ * else it may change once more without another stamp (a file system's clock has coarse ticks). */
+static void remember(kohomai_key_t *key, const draft_t *draft)
+{
+    static const stamp_t unknown;
+
+    key->seen = draft->stamp.changed < apr_time_now() - QUIET ? draft->stamp : unknown;
+}
+
 /* Fetches a key for the first time, and puts it where children will see it. */
 static const char *lock_up(apr_pool_t *pool, kohomai_key_t *key, const char **warning)
 {
-    draft_t draft = {""};
-    const char *bytes = NULL, *fault = fetch(pool, key, &draft, warning);
+    draft_t draft = {.bytes = ""};
+    const char *bytes = NULL, *fault = fetch(pool, key, &draft);
     apr_size_t len = 0;
 
     if (!fault) {
@@ -321,11 +358,14 @@ static const char *lock_up(apr_pool_t *pool, kohomai_key_t *key, const char **wa
     }
     if (!fault) {
         kohomai_vault_put(key->vault, bytes, len);
+        remember(key, &draft);
     }
     if (!fault && key->source == SOURCE_LITERAL) {
         key->label = apr_pstrcat(pool, "literal:", digest(pool, bytes, len), NULL);
         key->where = NULL;
     }
+    *warning = draft.warning;
+    key->open_to_all = draft.warning != NULL;
     explicit_bzero(&draft, sizeof(draft));
     return fault;
 }
@@ -349,12 +389,106 @@ const char *kohomai_keys_add(kohomai_keys_t *keys, const char *source, const koh
     return fault;
 }
 
+/* ---- rotation ---- */
+
+static int is_unchanged(apr_pool_t *pool, const kohomai_key_t *key)
+{
+    apr_finfo_t info;
+    stamp_t now;
+
+    if (apr_stat(&info, key->where, STAMP_FIELDS, pool) != APR_SUCCESS) {
+        return 0;
+    }
+    now = stamp_of(&info);
+    return now.modified == key->seen.modified && now.changed == key->seen.changed &&
+           now.size == key->seen.size && now.inode == key->seen.inode &&
+           now.device == key->seen.device;
+}
+
+/* Puts a key in the place of the one that is in use; 0 where it is the same. */
+static int exchange(kohomai_key_t *key, const char *bytes, apr_size_t len)
+{
+    char old[KOHOMAI_KEY_MAX];
+    int same = kohomai_vault_get(key->vault, old) == len && memcmp(old, bytes, len) == 0;
+
+    explicit_bzero(old, sizeof(old));
+    if (!same) {
+        kohomai_vault_put(key->vault, bytes, len);
+    }
+    return !same;
+}
+
+/* Says what changed about the file since the last time; what stays as bad as it was is not said
+ * again. */
+static void say(server_rec *s, kohomai_key_t *key, const char *fault, int exchanged,
+                const char *warning)
+{
+    if (fault && !key->ill) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
+                     "KohomaiAPIKey %s: %s. The key from before stays in use, but httpd will not "
+                     "start like this",
+                     key->label, fault);
+    }
+    if (!fault && key->ill) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "KohomaiAPIKey %s: the file is well again",
+                     key->label);
+    }
+    if (exchanged) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "KohomaiAPIKey %s: the file has changed, and its new key is in use",
+                     key->label);
+    }
+    if (warning && !key->open_to_all) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "KohomaiAPIKey %s: %s", key->label, warning);
+    }
+    key->ill = fault != NULL;
+    key->open_to_all = warning != NULL;
+}
+
+static void refresh(apr_pool_t *pool, kohomai_key_t *key, server_rec *s)
+{
+    draft_t draft = {.bytes = ""};
+    const char *bytes = NULL, *fault;
+    apr_size_t len = 0;
+    int exchanged = 0;
+
+    if (is_unchanged(pool, key)) {
+        return;
+    }
+    fault = fetch(pool, key, &draft);
+    if (!fault) {
+        fault = trim_and_judge(&draft, &bytes, &len);
+    }
+    if (!fault) {
+        exchanged = exchange(key, bytes, len);
+    }
+    remember(key, &draft);
+    say(s, key, fault, exchanged, draft.warning);
+    explicit_bzero(&draft, sizeof(draft));
+}
+
+void kohomai_keys_refresh(kohomai_keys_t *keys, server_rec *s)
+{
+    apr_pool_t *pool;
+    int i;
+
+    apr_pool_create(&pool, keys->pool);
+    for (i = 0; i < keys->all->nelts; i++) {
+        kohomai_key_t *key = APR_ARRAY_IDX(keys->all, i, kohomai_key_t *);
+
+        if (key->source == SOURCE_FILE) {
+            refresh(pool, key, s);
+        }
+    }
+    apr_pool_destroy(pool);
+}
+
+/* ---- use ---- */
+
 const char *kohomai_key_label(const kohomai_key_t *key)
 {
     return key->label;
 }
-
-/* ---- use ---- */
 
 const char *kohomai_key_write_line(const kohomai_key_t *key, char *line)
 {

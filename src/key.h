@@ -10,6 +10,7 @@
 #include "vault.h"
 
 #include <apr_pools.h>
+#include <httpd.h>
 
 /* The longest key that is taken, in bytes, and room for the header line that carries one. */
 #define KOHOMAI_KEY_MAX KOHOMAI_VAULT_MAX
@@ -31,6 +32,12 @@ const char *kohomai_keys_add(kohomai_keys_t *keys, const char *source, const koh
 
 /* The key of that label, NULL where the configuration has none (any more). */
 const kohomai_key_t *kohomai_keys_find(const kohomai_keys_t *keys, const char *label);
+
+/* Looks after the keys that came from files, in the parent: a file that changed is read anew, and
+ * all children have its key from then on. Where it holds no key (any more), the one from before
+ * stays. What is new about a file is logged to s, once. A file that did not change costs one
+ * system call. */
+void kohomai_keys_refresh(kohomai_keys_t *keys, server_rec *s);
 
 /* What names the key without revealing it, through restarts and on another machine alike:
  * file:/ABSOLUTE/PATH and env:NAME, which stay when the key changes; exec:COMMAND, with # and a

@@ -31,20 +31,28 @@ for my $mpm (qw(event worker prefork)) {
     is +($sandbox->calls)[0]{headers}{authorization}, 'Bearer ' . $sandbox->key, 'with the key that they could not read';
     unlike $httpd->error_log . $httpd->output, qr/\Q@{[$sandbox->key]}/, 'and that no log shows';
 
+    # When it changes, the parent reads it again, for children that cannot.
+    write_key('second-key');
+    ok wait_for_key($httpd, 'second-key'), 'a changed file brings a new key, without a restart';
+
     # A graceful restart reads it again, still as root.
     write_key('another-key');
     $httpd->signal('USR1');
-    my $call = $sandbox->wait_until(sub {
-        $httpd->request(GET => '/onboarding');
-        my ($last) = ($sandbox->calls)[-1];
-        return $last->{headers}{authorization} eq 'Bearer another-key' && $last;
-    });
-    ok $call, 'a graceful restart brings a new one';
+    ok wait_for_key($httpd, 'another-key'), 'a graceful restart brings a new one';
     is $httpd->stop, 0, 'the server ends in order';
     write_key($sandbox->key);
 }
 
 done_testing;
+
+# Whether a visitor's call comes to carry that key.
+sub wait_for_key {
+    my ($httpd, $key) = @_;
+    return $sandbox->wait_until(sub {
+        $httpd->request(GET => '/onboarding');
+        return ($sandbox->calls)[-1]{headers}{authorization} eq "Bearer $key";
+    }, 60);
+}
 
 sub write_key {
     my ($key) = @_;
