@@ -14,7 +14,10 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mod_watchdog.h>
 #include <mpm_common.h>
+#include <scoreboard.h>
+#include <signal.h>
 
 /* Made in child_init before any request, and never changed. */
 static kohomai_child_t child;
@@ -47,6 +50,57 @@ static int warn_at_start(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
     return OK;
 }
 
+/* ---- deliveries from the outbox ---- */
+
+/* Whether this child has got a successor, or comes to its end. */
+static int is_retired(void)
+{
+    int state = AP_MPMQ_STOPPING, generation = -1;
+
+    ap_mpm_query(AP_MPMQ_MPM_STATE, &state);
+    ap_mpm_query(AP_MPMQ_GENERATION, &generation);
+    return state == AP_MPMQ_STOPPING ||
+           generation != ap_scoreboard_image->global->running_generation;
+}
+
+/* httpd calls this in each child, on a thread of its own. Prefork's signal handlers end a child on the
+ * thread that got the signal, which must not be one that is waited for there. */
+static apr_status_t turn(int state, void *data, apr_pool_t *pool)
+{
+    sigset_t all;
+
+    (void)data;
+    (void)pool;
+    if (state == AP_WATCHDOG_STATE_STARTING) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, NULL);
+    }
+    if (state == AP_WATCHDOG_STATE_RUNNING && child.courier) {
+        kohomai_courier_run(child.courier);
+    }
+    return APR_SUCCESS;
+}
+
+/* Not one of mod_watchdog's singletons: those lose ten seconds when a child dies, hold nobody back of
+ * an older generation or another server, and with some mutexes hang for ever when their holder is
+ * killed. The outbox has a lock of its own that is better. */
+static void hire_courier(server_rec *s, apr_pool_t *pconf)
+{
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get = NULL;
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add = NULL;
+    ap_watchdog_t *watchdog = NULL;
+
+    get = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    add = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    if (!get || !add || get(&watchdog, "kohomai_outbox", 0, 0, pconf) != APR_SUCCESS ||
+        add(watchdog, AP_WD_TM_INTERVAL, NULL, turn) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                     "KohomaiOutbox: mod_watchdog does not work: what is kept is not delivered");
+    }
+}
+
+/* ---- parent and children ---- */
+
 /* What children share is made by their parent. */
 static int prepare(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
@@ -58,6 +112,10 @@ static int prepare(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     if (!child.shared) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "no shared memory: the breaker and the limits will not work");
+    }
+    if (kohomai_settings_outbox(s) &&
+        ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        hire_courier(s, pconf);
     }
     return status;
 }
@@ -74,6 +132,12 @@ static void start_child(apr_pool_t *pchild, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
                      "libcurl could not be started: visitors will be told that Kohomai is busy");
     }
+    child.courier = kohomai_courier_create(pchild, &(kohomai_post_t){.server = s,
+                                                                     .client = child.client,
+                                                                     .shared = child.shared,
+                                                                     .keys = child.keys,
+                                                                     .breaker = child.breaker,
+                                                                     .is_retired = is_retired});
 }
 
 /* A graceful stop lets visitors wait for their answers; any other sends them away at once. */
@@ -82,6 +146,9 @@ static void stop_child(apr_pool_t *pchild, int graceful)
     (void)pchild;
     if (!graceful && child.client) {
         kohomai_client_stop(child.client);
+    }
+    if (child.courier) {
+        kohomai_courier_stop(child.courier);
     }
 }
 
@@ -100,13 +167,15 @@ static int begin_visit(request_rec *r)
 
 static void register_hooks(apr_pool_t *pool)
 {
+    static const char *const before_watchdog[] = {"mod_watchdog.c", NULL};
+
     (void)pool;
     kohomai_body_register();
     ap_hook_check_config(check_configuration, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_test_config(say_in_test, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(prepare, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(look_after_keys, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(start_child, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(start_child, NULL, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(stop_child, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_process_connection(kohomai_park_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_resume_connection(kohomai_park_resume_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -36,6 +36,10 @@ typedef struct kohomai_visit_t {
     kohomai_call_t *call;
     int api_status, retry_after;
     const char *detail; /* of the last call, for the log */
+    const kohomai_record_t
+        *record;               /* a lead that must not be lost; NULL: there is none (any more) */
+    kohomai_letter_t *letter;  /* where it is written down; NULL: nowhere yet */
+    kohomai_custody_e custody; /* whether the API has it */
     kohomai_verdict_t verdict;
 } visit_t;
 
@@ -134,6 +138,27 @@ static void leave_gate(visit_t *visit)
     }
 }
 
+/* A visit ends while a lead is still at stake: sees to it that it is not lost, which may change the
+ * outcome. */
+static kohomai_outcome_e entrust(visit_t *visit, kohomai_outcome_e outcome, const char **reason)
+{
+    const char *why = **reason ? *reason : kohomai_outcome_name(outcome);
+    const kohomai_record_t *record = visit->record;
+
+    visit->record = NULL;
+    if (visit->custody == KOHOMAI_LEAD_UNSURE) {
+        kohomai_courier_put_aside(visit->child->courier, visit->r->pool, record, visit->letter, why,
+                                  visit->api_status);
+        return outcome;
+    }
+    if (!kohomai_courier_keep(visit->child->courier, visit->r->pool, record, visit->letter, why)) {
+        *reason = "outbox";
+        return KOHOMAI_FAILED;
+    }
+    *reason = why;
+    return KOHOMAI_QUEUED;
+}
+
 /* Puts the outcome where admins look. */
 static void note(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
 {
@@ -144,10 +169,14 @@ static void note(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
 static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
 {
     request_rec *r = visit->r;
-    const kohomai_fallback_t *fallback = kohomai_settings_fallback(visit->settings, outcome);
+    const kohomai_fallback_t *fallback;
     int json = kohomai_visitor_wants_json(r, visit->settings);
 
     leave_gate(visit);
+    if (visit->record) {
+        outcome = entrust(visit, outcome, &reason);
+    }
+    fallback = kohomai_settings_fallback(visit->settings, outcome);
     note(visit, outcome, reason);
     if (fallback && fallback->pass) {
         r->err_headers_out = visit->site_headers;
@@ -283,6 +312,19 @@ static int plan_retry(visit_t *visit, const kohomai_reply_t *reply)
     return pause >= 0;
 }
 
+/* What the call says about the lead, if it was to register one. */
+static void judge_custody(visit_t *visit, const kohomai_reply_t *reply)
+{
+    if (!visit->record) {
+        return;
+    }
+    visit->custody = kohomai_courier_judge(reply);
+    if (visit->custody == KOHOMAI_LEAD_TAKEN || visit->custody == KOHOMAI_LEAD_REFUSED) {
+        kohomai_courier_forget(visit->child->courier, visit->letter);
+        visit->record = NULL;
+    }
+}
+
 static int conclude_fate(visit_t *visit, kohomai_fate_e fate)
 {
     switch (fate) {
@@ -316,6 +358,9 @@ static int resume(void *baton)
     visit->detail = reply->detail;
     tell_breaker(visit, reply);
     again = plan_retry(visit, reply);
+    if (!again) {
+        judge_custody(visit, reply);
+    }
     if (fate == KOHOMAI_ANSWERED && !again) {
         kohomai_dialect_read(visit->r->pool, reply->status, reply->body, reply->body_len,
                              &visit->verdict);
@@ -327,6 +372,12 @@ static int resume(void *baton)
 
 static void let_go(visit_t *visit)
 {
+    if (kohomai_park_is_woken(visit->ticket)) {
+        judge_custody(visit, kohomai_call_reply(visit->call));
+    }
+    else {
+        visit->custody = KOHOMAI_LEAD_UNSURE; /* the call may go on for a while */
+    }
     kohomai_call_abandon(visit->call);
     kohomai_park_release(visit->ticket);
     visit->call = NULL;
@@ -340,8 +391,14 @@ static int give_up(void *baton)
 
 static void drop(void *baton)
 {
-    let_go(baton);
-    leave_gate(baton);
+    visit_t *visit = baton;
+    const char *reason = "visitor-gone";
+
+    let_go(visit);
+    if (visit->record) {
+        entrust(visit, KOHOMAI_FAILED, &reason);
+    }
+    leave_gate(visit);
 }
 
 /* The key stays in this one's hands no longer than it takes to hand it on. */
@@ -405,6 +462,9 @@ static int ask(visit_t *visit)
     visit->inside = 1;
     set_deadline(visit);
     order.deadline = visit->deadline;
+    if (visit->record && !visit->letter) {
+        visit->letter = kohomai_courier_write(visit->child->courier, visit->r->pool, visit->record);
+    }
     order.visitor = kohomai_park_visitor(visit->r);
     order.url = apr_pstrcat(visit->r->pool, kohomai_settings_base(settings)->text,
                             visit->request.path, NULL);
@@ -420,6 +480,22 @@ static int start_session(visit_t *visit, const kohomai_identity_t *identity)
     return ask(visit);
 }
 
+/* All that it takes to register the lead later. */
+static const kohomai_record_t *make_record(const visit_t *visit, const kohomai_lead_t *lead)
+{
+    const kohomai_settings_t *settings = visit->settings;
+    kohomai_record_t *record = apr_pcalloc(visit->r->pool, sizeof(*record));
+
+    record->lead = *lead;
+    record->arrived = record->proxy = "";
+    record->api = kohomai_dialect_name(kohomai_settings_api(settings));
+    record->base_url = kohomai_settings_base(settings)->text;
+    record->return_url = visit->return_url;
+    record->ca_file = settings->ca_file ? settings->ca_file : "";
+    record->key = settings->key ? kohomai_key_label(settings->key) : "";
+    return record;
+}
+
 static int start_register(visit_t *visit, const kohomai_lead_t *lead)
 {
     kohomai_api_e api = kohomai_settings_api(visit->settings);
@@ -428,6 +504,9 @@ static int start_register(visit_t *visit, const kohomai_lead_t *lead)
         kohomai_log_line(visit->r, APLOG_ERR,
                          "KohomaiAPI workflows needs KohomaiWorkflow ID for this path");
         return conclude(visit, KOHOMAI_FAILED, "workflow-missing");
+    }
+    if (visit->child->courier) {
+        visit->record = make_record(visit, lead);
     }
     visit->registering = 1;
     kohomai_dialect_write_register(visit->r->pool, api, lead, visit->return_url, &visit->request);

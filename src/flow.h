@@ -5,6 +5,7 @@
 #define KOHOMAI_FLOW_H
 
 #include "client.h"
+#include "courier.h"
 #include "gate.h"
 #include "key.h"
 #include "park.h"
@@ -19,6 +20,7 @@ typedef struct {
     kohomai_gate_t *gate;
     kohomai_shared_t *shared;
     kohomai_keys_t *keys;
+    kohomai_courier_t *courier; /* NULL without an outbox, too */
     kohomai_breaker_policy_t breaker;
 } kohomai_child_t;
 

@@ -319,6 +319,11 @@ kohomai_keys_t *kohomai_keys_of(apr_pool_t *pconf)
     return keys;
 }
 
+const kohomai_key_t *kohomai_keys_only(const kohomai_keys_t *keys)
+{
+    return keys->all->nelts == 1 ? APR_ARRAY_IDX(keys->all, 0, const kohomai_key_t *) : NULL;
+}
+
 const kohomai_key_t *kohomai_keys_find(const kohomai_keys_t *keys, const char *label)
 {
     int i;

@@ -39,6 +39,9 @@ const kohomai_key_t *kohomai_keys_find(const kohomai_keys_t *keys, const char *l
  * system call. */
 void kohomai_keys_refresh(kohomai_keys_t *keys, server_rec *s);
 
+/* The key where the configuration has exactly one, else NULL. */
+const kohomai_key_t *kohomai_keys_only(const kohomai_keys_t *keys);
+
 /* What names the key without revealing it, through restarts and on another machine alike:
  * file:/ABSOLUTE/PATH and env:NAME, which stay when the key changes; exec:COMMAND, with # and a
  * digest of the whole command line where there is more of it; literal: and a digest of the key, so

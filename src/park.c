@@ -170,7 +170,7 @@ static void ticket_wait(kohomai_ticket_t *ticket)
     pthread_mutex_unlock(&ticket->lock);
 }
 
-static int ticket_is_woken(kohomai_ticket_t *ticket)
+int kohomai_park_is_woken(kohomai_ticket_t *ticket)
 {
     int woken;
 
@@ -255,7 +255,7 @@ int kohomai_park_wait(kohomai_ticket_t *ticket, request_rec *r, const kohomai_st
         ticket_wait(ticket);
         return OK;
     }
-    if (ticket_is_woken(ticket)) {
+    if (kohomai_park_is_woken(ticket)) {
         return OK;
     }
     stall = stall_of(r->connection);
@@ -337,7 +337,7 @@ static int wake_up(conn_rec *c, stall_t *stall)
 {
     conn_rec *outside = inside;
 
-    if (ticket_is_woken(stall->ticket)) {
+    if (kohomai_park_is_woken(stall->ticket)) {
         inside = c;
         go_on(c, stall);
         inside = outside;

@@ -37,6 +37,9 @@ void kohomai_park_wake(void *ticket);
 int kohomai_park_wait(kohomai_ticket_t *ticket, request_rec *r, const kohomai_story_t *story,
                       void *baton);
 
+/* Whether the ticket was woken, on the request's side. */
+int kohomai_park_is_woken(kohomai_ticket_t *ticket);
+
 /* Lets go of the request's side of a ticket, woken or not. */
 void kohomai_park_release(kohomai_ticket_t *ticket);
 

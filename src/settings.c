@@ -4,6 +4,7 @@
  * Never: sees a live request. */
 #include "settings.h"
 #include "kohomai.h"
+#include "outbox.h"
 #include "text.h"
 
 #include <apr_strings.h>
@@ -11,6 +12,8 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <string.h>
+#include <unistd.h>
+#include <unixd.h>
 
 APLOG_USE_MODULE(kohomai);
 
@@ -51,6 +54,8 @@ typedef struct {
     const kohomai_breaker_policy_t *breaker; /* main server only, like max_pending */
     int max_pending;                         /* 0: nothing was said */
     apr_interval_time_t longest;             /* of all KohomaiTimeout */
+    apr_array_header_t *bases, *ca_files;    /* of const char *: all that any place names */
+    const char *outbox;                      /* main server only; NULL for none */
 } server_t;
 
 void *kohomai_settings_server_create(apr_pool_t *pool, server_rec *s)
@@ -60,6 +65,8 @@ void *kohomai_settings_server_create(apr_pool_t *pool, server_rec *s)
     (void)s;
     server->claims = apr_array_make(pool, 4, sizeof(claim_t));
     server->warnings = apr_array_make(pool, 4, sizeof(const char *));
+    server->bases = apr_array_make(pool, 4, sizeof(const char *));
+    server->ca_files = apr_array_make(pool, 4, sizeof(const char *));
     return server;
 }
 
@@ -233,6 +240,7 @@ static const char *set_base_url(cmd_parms *cmd, void *place, const char *text)
     }
     base->text = kohomai_url_format(cmd->pool, &base->url);
     settings->base = base;
+    APR_ARRAY_PUSH(server_of(cmd->server)->bases, const char *) = base->text;
     if (!base->url.https && !kohomai_url_is_loopback(&base->url)) {
         claim(cmd, CLAIM_PLAIN_HTTP, settings, base->text);
     }
@@ -334,6 +342,19 @@ static const char *set_max_pending(cmd_parms *cmd, void *place, const char *text
                  : read_number(cmd, text, 1, PENDING_MAX, &server_of(cmd->server)->max_pending);
 }
 
+static const char *set_outbox(cmd_parms *cmd, void *place, const char *name)
+{
+    const char *fault = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *path = ap_server_root_relative(cmd->pool, name);
+
+    (void)place;
+    if (!fault && !path) {
+        fault = "KohomaiOutbox: name a directory, such as /var/lib/kohomai/outbox";
+    }
+    server_of(cmd->server)->outbox = path;
+    return fault;
+}
+
 static const char *set_ca_file(cmd_parms *cmd, void *place, const char *name)
 {
     kohomai_settings_t *settings = place;
@@ -351,6 +372,7 @@ static const char *set_ca_file(cmd_parms *cmd, void *place, const char *name)
     }
     apr_file_close(file);
     settings->ca_file = path;
+    APR_ARRAY_PUSH(server_of(cmd->server)->ca_files, const char *) = path;
     return NULL;
 }
 
@@ -566,6 +588,8 @@ const command_rec kohomai_settings_commands[] = {
                    "failures in a row and a duration for which calls then stop, or Off"),
     AP_INIT_TAKE1("KohomaiMaxPending", set_max_pending, NULL, WHOLE_SERVER,
                   "how many visitors of a child may wait for the API at once"),
+    AP_INIT_TAKE1("KohomaiOutbox", set_outbox, NULL, WHOLE_SERVER,
+                  "the directory in which leads are kept until the API can take them"),
     AP_INIT_TAKE1("KohomaiCAFile", set_ca_file, NULL, SERVER_OR_SECTION,
                   "a PEM file of the CAs to trust instead of the system's"),
     AP_INIT_TAKE1("KohomaiAPI", set_api, NULL, SERVER_OR_SECTION,
@@ -679,6 +703,45 @@ kohomai_breaker_policy_t kohomai_settings_breaker(const server_rec *main_server)
 int kohomai_settings_max_pending(const server_rec *main_server)
 {
     return server_of(main_server)->max_pending;
+}
+
+const char *kohomai_settings_outbox(const server_rec *main_server)
+{
+    return server_of(main_server)->outbox;
+}
+
+static int holds(const apr_array_header_t *list, const char *text)
+{
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(list, i, const char *), text) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int kohomai_settings_knows_base(const server_rec *main_server, const char *base_url)
+{
+    const server_rec *s;
+    int known = strcmp(base_url, DEFAULT_BASE_URL) == 0;
+
+    for (s = main_server; s && !known; s = s->next) {
+        known = holds(server_of(s)->bases, base_url);
+    }
+    return known;
+}
+
+int kohomai_settings_knows_ca_file(const server_rec *main_server, const char *ca_file)
+{
+    const server_rec *s;
+    int known = *ca_file == '\0';
+
+    for (s = main_server; s && !known; s = s->next) {
+        known = holds(server_of(s)->ca_files, ca_file);
+    }
+    return known;
 }
 
 kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings)
@@ -803,9 +866,49 @@ static void compare_timeouts(apr_pool_t *pool, server_rec *s)
     }
 }
 
+/* Whether httpd is up, and reads its configuration anew: what has gone wrong with a disk meanwhile
+ * must not end it. */
+static int is_reload(void)
+{
+    return ap_state_query(AP_SQ_CONFIG_GEN) > 1;
+}
+
+static kohomai_owner_t owner(void)
+{
+    kohomai_owner_t children = {geteuid(), getegid(), ""};
+
+    if (children.uid == 0) {
+        children = (kohomai_owner_t){ap_unixd_config.user_id, ap_unixd_config.group_id,
+                                     ap_unixd_config.user_name};
+    }
+    return children;
+}
+
+/* 1 where the outbox stops httpd's start. */
+static int check_outbox(apr_pool_t *pool, server_rec *s)
+{
+    const char *path = server_of(s)->outbox, *fault = NULL;
+    kohomai_owner_t children = owner();
+
+    if (!path) {
+        return 0;
+    }
+    if (!ap_find_linked_module("mod_watchdog.c")) {
+        fault = "mod_watchdog, which delivers later, is missing: load it (LoadModule "
+                "watchdog_module modules/mod_watchdog.so)";
+    }
+    else {
+        fault = kohomai_outbox_check(pool, path, &children);
+    }
+    if (fault) {
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_CRIT, 0, s, "KohomaiOutbox: %s", fault);
+    }
+    return fault && !is_reload();
+}
+
 int kohomai_settings_check(apr_pool_t *pool, server_rec *main_server)
 {
-    int i, faults = 0;
+    int i, faults = check_outbox(pool, main_server);
     server_rec *s;
 
     for (s = main_server; s; s = s->next) {
@@ -843,6 +946,28 @@ void kohomai_settings_warn(server_rec *main_server)
     }
 }
 
+static void dump_outbox(apr_file_t *out, const char *path)
+{
+    int counts[KOHOMAI_BOXES] = {0};
+    apr_status_t rv = path ? kohomai_outbox_count(path, counts) : APR_SUCCESS;
+    char text[120];
+
+    if (!path) {
+        apr_file_printf(out, "KohomaiOutbox     none: leads that Kohomai cannot take are lost\n");
+    }
+    else if (rv != APR_SUCCESS) {
+        apr_file_printf(out, "KohomaiOutbox     %s: %s\n", path,
+                        apr_strerror(rv, text, sizeof(text)));
+    }
+    else {
+        apr_file_printf(out,
+                        "KohomaiOutbox     %s: %d waiting, %d being sent, %d uncertain, %d "
+                        "rejected\n",
+                        path, counts[KOHOMAI_BOX_WAITING], counts[KOHOMAI_BOX_SENDING],
+                        counts[KOHOMAI_BOX_UNCERTAIN], counts[KOHOMAI_BOX_REJECTED]);
+    }
+}
+
 void kohomai_settings_dump(apr_pool_t *pool, const server_rec *main_server, int pending,
                            const char *scope)
 {
@@ -864,6 +989,7 @@ void kohomai_settings_dump(apr_pool_t *pool, const server_rec *main_server, int 
     else {
         apr_file_printf(out, "KohomaiBreaker    Off\n");
     }
+    dump_outbox(out, server->outbox);
     apr_file_printf(out, "httpd's Timeout   %d s; the longest KohomaiTimeout %d ms\n",
                     (int)apr_time_sec(main_server->timeout),
                     (int)apr_time_as_msec(server->longest ? server->longest : DEFAULT_TOTAL));

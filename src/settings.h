@@ -99,6 +99,13 @@ void kohomai_settings_dump(apr_pool_t *pool, const server_rec *main_server, int 
 kohomai_breaker_policy_t kohomai_settings_breaker(const server_rec *main_server);
 int kohomai_settings_max_pending(const server_rec *main_server);
 
+/* The directory of KohomaiOutbox, NULL for none; and whether some place of the configuration names
+ * this base URL, this CA file ("" stands for the system's): what comes from the outbox may use no
+ * others. */
+const char *kohomai_settings_outbox(const server_rec *main_server);
+int kohomai_settings_knows_base(const server_rec *main_server, const char *base_url);
+int kohomai_settings_knows_ca_file(const server_rec *main_server, const char *ca_file);
+
 /* What holds where nothing was said. */
 int kohomai_settings_retries(const kohomai_settings_t *settings);
 const kohomai_base_t *kohomai_settings_base(const kohomai_settings_t *settings);

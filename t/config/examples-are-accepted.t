@@ -74,7 +74,10 @@ done_testing;
 
 sub accepted {
     my ($what, $text) = @_;
-    my ($status, $said) = config_check($text =~ s{/etc/kohomai/api\.key}{$key_file}gr);
+    mkdir "$folder/outbox", 0700;
+    $text =~ s{/etc/kohomai/api\.key}{$key_file}g;
+    $text =~ s{/var/lib/kohomai/outbox}{$folder/outbox}g;
+    my ($status, $said) = config_check($text);
     is $status, 0, "$what is accepted" or diag $said;
 }
 
