@@ -80,15 +80,21 @@ unit-tests: $(UNIT_TESTS)
 
 -include $(wildcard $(OBJECTS:.o=.d) $(UNIT_OBJS:.o=.d))
 
-# The engine is a hand, not a leaf: it has threads and sockets. Its tests run plain, and under both kinds of sanitizer.
+# The engine and the car park are hands, not leaves: they have threads and sockets. Their tests run plain, and under both
+# kinds of sanitizer; those of the car park have an httpd of their own making.
 ENGINE      := src/client.c t/engine/server.c t/engine/test_client.c
-ENGINES     := $(patsubst %,$(BUILD)/engine/%/test_client,plain address thread)
+PARK        := src/park.c t/engine/test_park.c
+ENGINES     := $(foreach how,plain address thread,$(BUILD)/engine/$(how)/test_client $(BUILD)/engine/$(how)/test_park)
 ENGINE_FLAGS_address := $(SAN_FLAGS)
 ENGINE_FLAGS_thread  := -fsanitize=thread -fno-omit-frame-pointer
 
 $(BUILD)/engine/%/test_client: $(ENGINE) src/client.h t/engine/server.h $(BUILD)/compile-command
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) -o $@ $(ENGINE) $(UNIT_LIBS)
+
+$(BUILD)/engine/%/test_park: $(PARK) src/park.h src/kohomai.h $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) -o $@ $(PARK) $(UNIT_LIBS)
 
 engine-tests: $(ENGINES)
 

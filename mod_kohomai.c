@@ -144,7 +144,11 @@ static void start_child(apr_pool_t *pchild, server_rec *s)
 static void stop_child(apr_pool_t *pchild, int graceful)
 {
     (void)pchild;
-    if (!graceful && child.client) {
+    if (graceful) {
+        return;
+    }
+    kohomai_park_stop(child.park);
+    if (child.client) {
         kohomai_client_stop(child.client);
     }
     if (child.courier) {

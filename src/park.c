@@ -45,7 +45,8 @@ struct kohomai_ticket_t {
 };
 
 struct kohomai_park_t {
-    int can_park; /* the MPM waits for connections */
+    int can_park;       /* the MPM waits for connections */
+    atomic_int stopped; /* nobody is brought back any more */
     pthread_mutex_t lock;
     kohomai_ticket_t *free_tickets;
 };
@@ -127,6 +128,11 @@ kohomai_ticket_t *kohomai_park_hold(kohomai_park_t *park)
     return ticket;
 }
 
+void kohomai_park_stop(kohomai_park_t *park)
+{
+    atomic_store(&park->stopped, 1);
+}
+
 void kohomai_park_release(kohomai_ticket_t *ticket)
 {
     kohomai_park_t *park = ticket->park;
@@ -135,7 +141,7 @@ void kohomai_park_release(kohomai_ticket_t *ticket)
     if (atomic_fetch_sub(&ticket->holders, 1) > 1) {
         return;
     }
-    if (ticket->armed) {
+    if (ticket->armed && !atomic_load(&park->stopped)) {
         (void)!read(ticket->wakeup, &count, sizeof(count));
     }
     pthread_mutex_lock(&park->lock);
@@ -151,11 +157,11 @@ void kohomai_park_wake(void *baton)
 
     pthread_mutex_lock(&ticket->lock);
     ticket->woken = 1;
-    if (ticket->armed) {
-        (void)!write(ticket->wakeup, &one, sizeof(one)); /* an eventfd of 0 takes it at once */
-    }
-    else {
+    if (!ticket->armed) {
         pthread_cond_signal(&ticket->woken_cond);
+    }
+    else if (!atomic_load(&ticket->park->stopped)) {
+        (void)!write(ticket->wakeup, &one, sizeof(one)); /* an eventfd of 0 takes it at once */
     }
     pthread_mutex_unlock(&ticket->lock);
     kohomai_park_release(ticket);
@@ -217,11 +223,31 @@ static void exchange(conn_rec *c, stall_t *stall)
     stall->exchanged = 1;
 }
 
+/* The MPM has closed what it took for the visitor's descriptor. It was ours: its number may be
+ * another's by now. The visitor's is ours to close instead. */
+static void take_loss(stall_t *stall)
+{
+    kohomai_ticket_t *ticket = stall->ticket;
+
+    pthread_mutex_lock(&ticket->lock);
+    ticket->armed = 0;
+    ticket->wakeup = -1;
+    pthread_mutex_unlock(&ticket->lock);
+    close(stall->visitor);
+}
+
 static void exchange_back(conn_rec *c, stall_t *stall)
 {
     apr_socket_t *socket = ap_get_conn_socket(c);
+    apr_os_sock_t now = -1;
 
-    apr_os_sock_put(&socket, &stall->visitor, c->pool);
+    apr_os_sock_get(&now, socket);
+    if (now == stall->ticket->wakeup) {
+        apr_os_sock_put(&socket, &stall->visitor, c->pool);
+    }
+    else {
+        take_loss(stall);
+    }
     stall->exchanged = 0;
 }
 

@@ -24,6 +24,11 @@ typedef struct {
 /* The child's car park; from child_init. It lives as long as pool. */
 kohomai_park_t *kohomai_park_create(apr_pool_t *pool);
 
+/* To be told when the child stops without waiting for its visitors: the MPM has closed connections
+ * then, the parked ones among them with our descriptors, and its listener is about to end. From here
+ * on only those are woken whose thread waits. Any thread, or a signal handler. */
+void kohomai_park_stop(kohomai_park_t *park);
+
 /* A ticket for one wait, on the request's thread. To be had before whatever shall wake it is
  * started, since the answer may come first. NULL where memory is gone. */
 kohomai_ticket_t *kohomai_park_hold(kohomai_park_t *park);
