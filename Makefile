@@ -121,11 +121,13 @@ memcheck:
 	@$(MAKE) --no-print-directory all
 	@t/run-tests --valgrind --mpm event,prefork
 
-# Ten minutes of visitors, mishaps and restarts; make test has a short form of it.
+# Ten minutes of visitors, mishaps and restarts, then a hundred restarts by themselves; make test has short forms of both.
 soak:
 	@t/install-packages.sh test
 	@$(MAKE) --no-print-directory all
 	@t/soak/chaos --seconds 600
+	@t/soak/restarts --restarts 100
+	@t/soak/restarts --restarts 100 --mpm prefork
 
 bench:
 	@t/install-packages.sh bench
