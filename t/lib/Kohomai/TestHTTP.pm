@@ -10,6 +10,8 @@ use File::Temp ();
 use IO::Select;
 use IO::Socket::INET;
 
+use Kohomai::TestSecrets qw(note_request);
+
 our @EXPORT_OK = qw(request h2_request);
 
 use constant PATIENCE => 60;    # seconds without a byte until a test is told that the server hangs
@@ -28,6 +30,7 @@ sub request {
 sub request_bytes {
     my ($method, $path, %how) = @_;
     my @headers = @{$how{headers} || []};
+    note_request(\@headers, $how{body});
     my %given = map { lc $_ => 1 } @headers[grep { $_ % 2 == 0 } 0 .. $#headers];
     unshift @headers, Host => $how{host} // "localhost:$how{port}" if !$given{host};
     push @headers, Connection => 'close' if !$given{connection};
@@ -68,6 +71,7 @@ sub exchange {
 # The same over HTTP/2 and TLS: h2_request(METHOD, PATH, port => N, cafile => PATH, headers => [...], body => BYTES).
 sub h2_request {
     my ($method, $path, %how) = @_;
+    note_request($how{headers} || [], $how{body});
     my $body = File::Temp->new;
     binmode $body;
     print {$body} $how{body} // '';

@@ -72,6 +72,7 @@ sub describe {
         KOHOMAI_TLS_CERT    => "$dir/tls.crt",
         KOHOMAI_TLS_KEY     => "$dir/tls.key",
         KOHOMAI_PHP_FPM     => "$dir/php.sock",
+        KOHOMAI_SECRETS     => "$dir/secrets",
         $sandbox ? %$sandbox : (),
     };
 }
