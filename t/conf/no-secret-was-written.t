@@ -14,7 +14,9 @@ sandbox()->harvest;
 my $secret = secrets();
 my %number = map { $_ => scalar @{$secret->{$_} || []} } qw(link key person);
 cmp_ok $number{link}, '>', 0, "there is something to look for: $number{link} links";
-my %search = map { $_ => any_of(@{$secret->{$_} || []}) } keys %number;
+# Words that a test sends as a form's value, and that httpd says by itself.
+my %plain = map { $_ => 1 } qw(bytes);
+my %search = map { $_ => any_of(grep { !$plain{$_} } @{$secret->{$_} || []}) } keys %number;
 my %found;
 my @files = sort grep { -f && -s } glob("$logs/*"), glob("$logs/others/*");
 for my $file (@files) {
