@@ -37,6 +37,13 @@ static apr_time_t until_of(kohomai_breaker_t breaker)
     return ((apr_time_t)(breaker & 0xffffffffffffULL) + 1) * 1000;
 }
 
+/* A clock that was set back must not lock the API out for longer than the breaker may. */
+int kohomai_guard_is_open(kohomai_breaker_t breaker, apr_time_t now)
+{
+    return state_of(breaker) != CLOSED && now < until_of(breaker) &&
+           until_of(breaker) - now <= KOHOMAI_BREAKER_OPEN_MAX + 1000;
+}
+
 kohomai_breaker_t kohomai_guard_ask(kohomai_breaker_t breaker,
                                     const kohomai_breaker_policy_t *policy, apr_time_t now,
                                     kohomai_may_e *may, apr_interval_time_t *again)
@@ -45,8 +52,7 @@ kohomai_breaker_t kohomai_guard_ask(kohomai_breaker_t breaker,
         *may = KOHOMAI_MAY_CALL;
         return breaker;
     }
-    /* A clock that was set back must not lock the API out for longer than the breaker may. */
-    if (now < until_of(breaker) && until_of(breaker) - now <= KOHOMAI_BREAKER_OPEN_MAX + 1000) {
+    if (kohomai_guard_is_open(breaker, now)) {
         *may = KOHOMAI_MAY_NOT;
         *again = until_of(breaker) - now;
         return breaker;
@@ -84,11 +90,6 @@ kohomai_breaker_t kohomai_guard_tell(kohomai_breaker_t breaker,
     }
     return failures >= policy->failures ? open_now(policy, failures, now, patience)
                                         : word(CLOSED, failures, 0);
-}
-
-int kohomai_guard_is_open(kohomai_breaker_t breaker, apr_time_t now)
-{
-    return state_of(breaker) == PROBING || (state_of(breaker) == OPEN && now < until_of(breaker));
 }
 
 apr_interval_time_t kohomai_guard_pause(int tries, unsigned random, apr_interval_time_t patience,

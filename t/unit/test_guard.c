@@ -131,6 +131,24 @@ static void a_probe_that_never_comes_back_is_replaced(apr_pool_t *pool)
     expect(ask(&world) == KOHOMAI_MAY_PROBE, "somebody else's");
 }
 
+static void it_is_open_exactly_while_it_keeps_calls_back(apr_pool_t *pool)
+{
+    world_t world = opened(0);
+
+    (void)pool;
+    expect(kohomai_guard_is_open(world.word, world.now + 14 * SECOND), "14 s of 15");
+    expect(!kohomai_guard_is_open(world.word, world.now + 16 * SECOND), "the next is a probe");
+    expect(!kohomai_guard_is_open(world.word, world.now - apr_time_from_sec(86400)), "a day back");
+    world.now += 16 * SECOND;
+    expect(ask(&world) == KOHOMAI_MAY_PROBE, "a probe is out");
+    expect(kohomai_guard_is_open(world.word, world.now), "for everybody else it is open");
+    world.now += 16 * SECOND;
+    expect(!kohomai_guard_is_open(world.word, world.now), "the probe died: the next is another");
+    expect(ask(&world) == KOHOMAI_MAY_PROBE, "and so it is");
+    tell(&world, KOHOMAI_MAY_PROBE, 1, 0);
+    expect(!kohomai_guard_is_open(world.word, world.now), "closed again");
+}
+
 static void stragglers_do_not_prolong_it(apr_pool_t *pool)
 {
     world_t world = opened(0);
@@ -279,6 +297,7 @@ int main(void)
         UNIT(a_probe_that_goes_well_closes_it),
         UNIT(a_probe_that_fails_opens_it_again),
         UNIT(a_probe_that_never_comes_back_is_replaced),
+        UNIT(it_is_open_exactly_while_it_keeps_calls_back),
         UNIT(stragglers_do_not_prolong_it),
         UNIT(the_api_may_ask_for_more_patience_but_not_for_ever),
         UNIT(a_clock_that_is_set_back_does_not_lock_the_api_out),
