@@ -250,7 +250,7 @@ static const char *read_data(const cJSON *list, kohomai_lead_t *lead)
     const char *fault = NULL;
     const cJSON *item;
 
-    if (!cJSON_IsArray(list) || lead->data->nelts) {
+    if (!cJSON_IsArray(list) || !list->child || lead->data->nelts) {
         return "record-form";
     }
     cJSON_ArrayForEach(item, list) {
@@ -265,7 +265,8 @@ static const char *read_data(const cJSON *list, kohomai_lead_t *lead)
     return fault;
 }
 
-/* A member that says "" does not exist: whoever leaves it out means the same. */
+/* A member that says "" or [] does not exist: whoever leaves it out means the same. Else it could be
+ * there twice unseen. */
 static const char *read_member(const cJSON *member, kohomai_record_t *record)
 {
     apr_size_t i;

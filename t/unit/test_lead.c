@@ -312,7 +312,8 @@ static void garbage_is_refused_with_its_word(apr_pool_t *pool)
         const char *text, *fault;
     } rows[] = {
         {HEAD MINIMAL "}\n", NULL},
-        {HEAD MINIMAL ",\"Data\":[]}\n", NULL},
+        {HEAD MINIMAL ",\"Data\":[]}\n", "record-form"},
+        {HEAD MINIMAL ",\"Data\":[],\"Data\":[{\"Name\":\"n\",\"Value\":\"v\"}]}\n", "record-form"},
         {HEAD MINIMAL "}", "record-incomplete"},
         {"", "record-incomplete"},
         {"\n", "record-json"},
