@@ -9,7 +9,7 @@ WARNINGS   := -std=gnu11 -Wall -Wextra -Werror
 LIBRARIES  := libcurl libcjson
 
 # These goals install their packages first and then call make again, or need no compiler at all.
-LATE_GOALS := run test sanitize memcheck soak bench lint format clean
+LATE_GOALS := run test sanitize memcheck soak bench fuzz fuzz-coverage lint format clean
 ifneq ($(filter-out $(LATE_GOALS),$(or $(MAKECMDGOALS),all)),)
   ifeq ($(APXS),)
     $(error apxs was not found: run t/install-packages.sh build)
@@ -38,6 +38,7 @@ LINK     = $(CC) -shared -pthread -Wl,-z,relro -Wl,-z,now -Wl,--as-needed $(SANI
 say = $(if $(V),,@printf '  %-5s %s\n' $1 $2 &&)
 
 .PHONY: all install run test check soak bench engine-tests sanitize memcheck unit-tests lint lint-sources format clean FORCE
+.PHONY: fuzz fuzz-targets fuzz-coverage replays
 .DELETE_ON_ERROR:
 
 all: $(MODULE)
@@ -62,7 +63,8 @@ UNIT_OBJS  := $(LEAVES:%.c=$(BUILD)/unit/%.o) $(UNIT_TESTS:%=%.o)
 UNIT_CHECKS = $(eval UNIT_CHECKS := $(shell echo 'int main(void) { return 0; }' | $(CC) -x c - -o /dev/null \
                 $(SAN_FLAGS) 2>/dev/null && echo '$(SAN_FLAGS)'))$(UNIT_CHECKS)
 SAN_FLAGS  := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-UNIT_LIBS   = $(shell $(PKG_CONFIG) --libs $(LIBRARIES) apr-util-1 apr-1 cmocka)
+LEAF_LIBS   = $(shell $(PKG_CONFIG) --libs $(LIBRARIES) apr-util-1 apr-1)
+UNIT_LIBS   = $(LEAF_LIBS) $(shell $(PKG_CONFIG) --libs cmocka)
 
 $(BUILD)/unit/src/%.o: src/%.c $(BUILD)/compile-command
 	@mkdir -p $(@D)
@@ -75,8 +77,20 @@ $(BUILD)/unit/%.o: t/unit/%.c $(BUILD)/compile-command
 $(BUILD)/unit/test_%: $(BUILD)/unit/test_%.o $(LEAVES:%.c=$(BUILD)/unit/%.o)
 	$(call say,LINK,$@) $(CC) -pthread -Wl,--as-needed $(UNIT_CHECKS) -o $@ $^ $(UNIT_LIBS)
 
+# A fuzz target is a file t/fuzz/TARGET.c with seeds in t/fuzz/corpus/TARGET/; t/fuzz/README.md says how. Here it replays
+# its seeds, with any compiler; what libFuzzer drives comes further down.
+FUZZ_ALL := $(patsubst t/fuzz/%.c,%,$(filter-out t/fuzz/replay.c,$(sort $(wildcard t/fuzz/*.c))))
+REPLAYS  := $(FUZZ_ALL:%=$(BUILD)/replay/%)
+
+$(BUILD)/replay/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/fuzz.h $(wildcard src/*.h) $(LEAVES:%.c=$(BUILD)/unit/%.o)
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(UNIT_CHECKS) -o $@ $(filter %.c %.o,$^) \
+	    -Wl,--as-needed $(LEAF_LIBS)
+
+replays: $(REPLAYS)
+
 .SECONDARY: $(UNIT_OBJS)
-unit-tests: $(UNIT_TESTS)
+unit-tests: $(UNIT_TESTS) $(REPLAYS)
 
 -include $(wildcard $(OBJECTS:.o=.d) $(UNIT_OBJS:.o=.d))
 
@@ -98,10 +112,20 @@ $(BUILD)/engine/%/test_park: $(PARK) src/park.h src/kohomai.h $(BUILD)/compile-c
 
 engine-tests: $(ENGINES)
 
+# libFuzzer is clang's: `make fuzz` comes here with CC set to it, and a BUILD of its own.
+FUZZ_FLAGS := $(SAN_FLAGS) -fsanitize=fuzzer
+
+$(BUILD)/bin/%: t/fuzz/%.c t/fuzz/fuzz.h $(LEAVES) $(wildcard src/*.h) $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^) \
+	    -Wl,--as-needed $(LEAF_LIBS)
+
+fuzz-targets: $(FUZZ_ALL:%=$(BUILD)/bin/%)
+
 # --- what people type ------------------------------------------------------------------------------------------------
 
-check: $(UNIT_TESTS)
-	CMOCKA_MESSAGE_OUTPUT=TAP prove --exec '' $(UNIT_TESTS)
+check: $(UNIT_TESTS) $(REPLAYS)
+	CMOCKA_MESSAGE_OUTPUT=TAP prove --exec '' $(UNIT_TESTS) $(REPLAYS)
 
 test:
 	@t/install-packages.sh test
@@ -129,6 +153,22 @@ soak:
 	@t/soak/restarts --restarts 100
 	@t/soak/restarts --restarts 100 --mpm prefork
 
+# New inputs against the leaves, a minute for each target unless it is said otherwise:
+#     make fuzz FUZZ_TARGETS="url form" FUZZ_SECONDS=1200        make fuzz FUZZ_RUNS=10000000
+FUZZ_CC      ?= clang
+FUZZ_TARGETS ?= $(FUZZ_ALL)
+fuzz:
+	@t/install-packages.sh fuzz
+	@$(MAKE) --no-print-directory CC='$(FUZZ_CC)' BUILD=$(BUILD)/fuzz fuzz-targets
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' FUZZ_RUNS='$(FUZZ_RUNS)' t/fuzz/run $(BUILD)/fuzz $(FUZZ_TARGETS)
+
+# Which lines of the leaves the seeds reach, and what `make fuzz` has found besides.
+fuzz-coverage:
+	@t/install-packages.sh fuzz
+	@$(MAKE) --no-print-directory CC='$(FUZZ_CC)' BUILD=$(BUILD)/fuzz/coverage \
+	    UNIT_CHECKS='-fprofile-instr-generate -fcoverage-mapping' replays
+	@t/fuzz/coverage $(BUILD)/fuzz $(FUZZ_TARGETS)
+
 bench:
 	@t/install-packages.sh bench
 	@$(MAKE) --no-print-directory all
@@ -149,8 +189,8 @@ clean:
 
 # --- lint ------------------------------------------------------------------------------------------------------------
 
-C_SOURCES  := $(SOURCES) $(sort $(wildcard t/unit/*.c))
-C_FILES    := $(C_SOURCES) $(sort $(wildcard src/*.h t/unit/*.h))
+C_SOURCES  := $(SOURCES) $(sort $(wildcard t/unit/*.c t/fuzz/*.c))
+C_FILES    := $(C_SOURCES) $(sort $(wildcard src/*.h t/unit/*.h t/fuzz/*.h))
 # Guards of the house's own rules: each a program that complains and fails.
 GUARDS     := $(shell find t/lint -maxdepth 1 -type f -executable 2>/dev/null)
 SCRIPTS     = $(shell find . \( -path ./.git -o -path ./$(BUILD) \) -prune -o -type f -exec \
@@ -181,7 +221,7 @@ lint-scripts:
 $(GUARDS):
 	$@
 
-$(BUILD)/lint/%.tidy: % $(wildcard src/*.h t/unit/*.h) .clang-tidy
+$(BUILD)/lint/%.tidy: % $(wildcard src/*.h t/unit/*.h t/fuzz/*.h) .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<) clang-tidy --quiet $< -- $(LINT_FLAGS) 2>&1 | { ! grep -v ' warnings\? generated\.$$'; }
 	@touch $@

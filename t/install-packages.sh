@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs, through apt, the Debian packages that a part of the work needs and that are not there yet:
-#     t/install-packages.sh [build|run|test|memcheck|lint|bench]...      (all of them when none is named)
+#     t/install-packages.sh [build|run|test|memcheck|lint|bench|fuzz]...      (all of them when none is named)
 # Does nothing, and touches no network, when everything is there. Never starts or enables a service, and never
 # removes or upgrades a package that is not in the way.
 set -euo pipefail
@@ -13,6 +13,7 @@ test=("${run[@]}" libapache2-mod-perl2 libwww-perl netbase curl openssl libcmock
 memcheck=("${test[@]}" valgrind)
 bench=("${build[@]}" apache2-bin wrk nginx libnginx-mod-http-lua libnginx-mod-http-js libapache2-mod-php php-fpm php-curl
        libapache2-mod-perl2 libio-socket-ssl-perl lua-socket lua-sec valgrind libev-perl openssl)
+fuzz=("${build[@]}" clang libclang-rt-dev llvm)
 lint=("${build[@]}" libcmocka-dev clang clang-tidy clang-format cppcheck shellcheck)
 
 wanted_for() {
@@ -25,7 +26,8 @@ wanted_for() {
             lint)  printf "%s\n" "${lint[@]}" ;;
             memcheck) printf "%s\n" "${memcheck[@]}" ;;
             bench) printf "%s\n" "${bench[@]}" ;;
-            *)     echo "usage: $0 [build|run|test|memcheck|lint|bench]..." >&2; return 2 ;;
+            fuzz)  printf "%s\n" "${fuzz[@]}" ;;
+            *)     echo "usage: $0 [build|run|test|memcheck|lint|bench|fuzz]..." >&2; return 2 ;;
         esac
     done
 }
@@ -76,7 +78,7 @@ install_as_root() {
     disable_new_service "$@"
 }
 
-[ $# -gt 0 ] || set -- build run test memcheck lint bench
+[ $# -gt 0 ] || set -- build run test memcheck lint bench fuzz
 list=$(wanted_for "$@")
 mapfile -t wanted < <(sort -u <<<"$list")
 
