@@ -22,17 +22,18 @@ typedef struct kohomai_visit_t {
     request_rec *r;
     const kohomai_child_t *child;
     const kohomai_settings_t *settings;
-    apr_time_t began, deadline; /* the ceiling counts from the first call on */
-    apr_table_t *site_headers;  /* what r->err_headers_out was without us, for pass */
-    int passed;                 /* the site answers */
-    const char *return_url;     /* "" for none */
-    kohomai_request_t request;  /* what is, or was last, asked of the API */
-    int registering;            /* the call under way registers */
-    int inside;                 /* counted by the gate */
-    int tries;                  /* of this request, so far */
-    apr_time_t not_before;      /* when the next try may go out */
-    kohomai_may_e may;          /* what the breaker said of the call under way */
-    kohomai_ticket_t *ticket;   /* ours while call is */
+    apr_time_t began, deadline;          /* the ceiling counts from the first call on */
+    apr_table_t *site_headers;           /* what r->err_headers_out was without us, for pass */
+    int passed;                          /* the site answers */
+    const char *return_url;              /* "" for none */
+    kohomai_request_t request;           /* what is, or was last, asked of the API */
+    int registering;                     /* the call under way registers */
+    int inside;                          /* counted by the gate */
+    const kohomai_limit_policy_t *token; /* taken of its bucket, and not yet used by a call */
+    int tries;                           /* of this request, so far */
+    apr_time_t not_before;               /* when the next try may go out */
+    kohomai_may_e may;                   /* what the breaker said of the call under way */
+    kohomai_ticket_t *ticket;            /* ours while call is */
     kohomai_call_t *call;
     int api_status, retry_after;
     const char *detail; /* of the last call, for the log */
@@ -79,12 +80,14 @@ static void log_outcome(visit_t *visit, kohomai_outcome_e outcome, const char *r
                      *visit->detail ? " detail=" : "", visit->detail);
 }
 
-static void set_retry_after(visit_t *visit)
+static void set_retry_after(visit_t *visit, kohomai_outcome_e outcome)
 {
     int seconds = visit->retry_after ? visit->retry_after : RETRY_AFTER_DEFAULT;
 
-    apr_table_setn(visit->r->err_headers_out, "Retry-After",
-                   apr_itoa(visit->r->pool, seconds < RETRY_AFTER_MAX ? seconds : RETRY_AFTER_MAX));
+    if (outcome == KOHOMAI_UNAVAILABLE && seconds > RETRY_AFTER_MAX) {
+        seconds = RETRY_AFTER_MAX;
+    }
+    apr_table_setn(visit->r->err_headers_out, "Retry-After", apr_itoa(visit->r->pool, seconds));
 }
 
 /* 404 says that the id is not there, which is a plain 404 for the visitor, too. */
@@ -159,6 +162,48 @@ static kohomai_outcome_e entrust(visit_t *visit, kohomai_outcome_e outcome, cons
     return KOHOMAI_QUEUED;
 }
 
+/* ---- how often somebody may ask ---- */
+
+static kohomai_limit_e limit_kind(const visit_t *visit)
+{
+    return visit->registering ? KOHOMAI_LIMIT_REGISTER : KOHOMAI_LIMIT_SESSION;
+}
+
+/* Whether the visitor's address may have another call; if not, retry_after says when. It counts
+ * only where all is there for a call, and once, however many calls it takes. */
+static int take_token(visit_t *visit)
+{
+    const kohomai_limit_policy_t *policy =
+        kohomai_settings_limit(visit->settings, limit_kind(visit));
+    unsigned char address[KOHOMAI_ADDRESS_SIZE];
+    apr_interval_time_t again = 0;
+
+    if (!policy->count || !visit->child->shared) {
+        return 1;
+    }
+    kohomai_visitor_address(visit->r, address);
+    if (kohomai_shared_take(visit->child->shared, address, limit_kind(visit), policy,
+                            apr_time_now(), &again)) {
+        visit->token = policy;
+        return 1;
+    }
+    visit->retry_after = (int)apr_time_sec(again + APR_USEC_PER_SEC - 1);
+    return 0;
+}
+
+/* Nobody shall be told to wait for calls that were never made. */
+static void return_token(visit_t *visit)
+{
+    unsigned char address[KOHOMAI_ADDRESS_SIZE];
+
+    if (visit->token) {
+        kohomai_visitor_address(visit->r, address);
+        kohomai_shared_give_back(visit->child->shared, address, limit_kind(visit), visit->token,
+                                 apr_time_now());
+        visit->token = NULL;
+    }
+}
+
 /* Puts the outcome where admins look. */
 static void note(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
 {
@@ -177,14 +222,17 @@ static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reaso
         outcome = entrust(visit, outcome, &reason);
     }
     fallback = kohomai_settings_fallback(visit->settings, outcome);
+    if (outcome == KOHOMAI_UNAVAILABLE) {
+        return_token(visit);
+    }
     note(visit, outcome, reason);
     if (fallback && fallback->pass) {
         r->err_headers_out = visit->site_headers;
         visit->passed = 1;
         return DECLINED;
     }
-    if (outcome == KOHOMAI_UNAVAILABLE) {
-        set_retry_after(visit);
+    if (outcome == KOHOMAI_UNAVAILABLE || outcome == KOHOMAI_LIMITED) {
+        set_retry_after(visit, outcome);
     }
     if (fallback) {
         return fall_back(visit, outcome, reason, json, fallback);
@@ -424,6 +472,7 @@ static int post(visit_t *visit, kohomai_order_t *order)
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-memory");
     }
     visit->tries++;
+    visit->token = NULL;
     hand_over(visit, order);
     status = kohomai_park_wait(visit->ticket, visit->r, &story, visit);
     return status == SUSPENDED ? SUSPENDED : resume(visit);
@@ -475,6 +524,9 @@ static int ask(visit_t *visit)
 
 static int start_session(visit_t *visit, const kohomai_identity_t *identity)
 {
+    if (!take_token(visit)) {
+        return conclude(visit, KOHOMAI_LIMITED, "session");
+    }
     kohomai_dialect_write_session(visit->r->pool, identity->kind, identity->id, visit->return_url,
                                   &visit->request);
     return ask(visit);
@@ -505,10 +557,13 @@ static int start_register(visit_t *visit, const kohomai_lead_t *lead)
                          "KohomaiAPI workflows needs KohomaiWorkflow ID for this path");
         return conclude(visit, KOHOMAI_FAILED, "workflow-missing");
     }
+    visit->registering = 1;
+    if (!take_token(visit)) {
+        return conclude(visit, KOHOMAI_LIMITED, "register");
+    }
     if (visit->child->courier) {
         visit->record = make_record(visit, lead);
     }
-    visit->registering = 1;
     kohomai_dialect_write_register(visit->r->pool, api, lead, visit->return_url, &visit->request);
     return ask(visit);
 }

@@ -28,7 +28,7 @@ static const struct {
     [KOHOMAI_PREFETCH] = {"prefetch", 503, "This page cannot be loaded ahead of time",
                           "Please open it by following the link."},
     [KOHOMAI_LIMITED] = {"limited", 429, "Too many tries in a short time",
-                         "Please wait a minute and try again."},
+                         "Please wait a little and try again."},
     [KOHOMAI_REFUSED] = {"refused", 502, "The onboarding service did not let us in",
                          "This is not your fault. Please try again later or tell the people who "
                          "run this site."},

@@ -26,6 +26,8 @@ APLOG_USE_MODULE(kohomai);
 #define DEFAULT_OPEN apr_time_from_sec(15)
 #define PENDING_MAX 1000000
 #define TOTAL_MAX apr_time_from_sec(3600)
+#define DEFAULT_REGISTERS 60
+#define DEFAULT_REGISTERS_IN apr_time_from_sec(60)
 
 /* What can only be judged when the whole configuration is known: where it was said, and about
  * which place. */
@@ -503,6 +505,54 @@ static const char *add_allow_link(cmd_parms *cmd, void *place, const char *host)
     return add_host(cmd, &((kohomai_settings_t *)place)->allow_link, host);
 }
 
+static const char *read_rate(cmd_parms *cmd, const char *text, kohomai_limit_policy_t *policy)
+{
+    const char *slash = strchr(text, '/'), *fault;
+
+    if (strcasecmp(text, "off") == 0) {
+        return NULL;
+    }
+    if (!slash) {
+        return apr_psprintf(cmd->pool,
+                            "KohomaiRateLimit: '%s' is no rate: write a number and a duration, "
+                            "such as 60/1min, or Off",
+                            text);
+    }
+    fault = read_number(cmd, apr_pstrmemdup(cmd->pool, text, (apr_size_t)(slash - text)), 1,
+                        KOHOMAI_LIMIT_COUNT_MAX, &policy->count);
+    if (!fault) {
+        fault = read_duration(cmd, slash + 1, &policy->duration);
+    }
+    if (!fault && policy->duration > KOHOMAI_LIMIT_DURATION_MAX) {
+        fault = "KohomaiRateLimit: the duration may be 24h at most";
+    }
+    if (!fault && policy->duration / policy->count < KOHOMAI_LIMIT_PACE_MIN) {
+        fault = "KohomaiRateLimit: that is more than 100 a second: write a lower rate, or Off";
+    }
+    return fault;
+}
+
+static const char *set_rate_limit(cmd_parms *cmd, void *place, const char *first,
+                                  const char *second)
+{
+    kohomai_settings_t *settings = place;
+    kohomai_limit_policy_t *policy = apr_pcalloc(cmd->pool, sizeof(*policy));
+    int registers = !second || strcasecmp(first, "register") == 0;
+    int sessions = !second || strcasecmp(first, "session") == 0;
+    const char *fault = read_rate(cmd, second ? second : first, policy);
+
+    if (!registers && !sessions) {
+        return refuse_word(cmd, first, "register, session");
+    }
+    if (registers) {
+        settings->limits[KOHOMAI_LIMIT_REGISTER] = policy;
+    }
+    if (sessions) {
+        settings->limits[KOHOMAI_LIMIT_SESSION] = policy;
+    }
+    return fault;
+}
+
 /* A status that httpd knows; it answers any other as 500. */
 static const char *read_fallback_status(cmd_parms *cmd, const char *text, int *status)
 {
@@ -612,6 +662,9 @@ const command_rec kohomai_settings_commands[] = {
                     "hosts that KohomaiRedirectURL may lead to"),
     AP_INIT_ITERATE("KohomaiAllowLink", add_allow_link, NULL, SERVER_OR_SECTION,
                     "hosts that a one-time link may lead to"),
+    AP_INIT_TAKE12("KohomaiRateLimit", set_rate_limit, NULL, SERVER_OR_SECTION,
+                   "register, session or neither, and how many an address may start: "
+                   "NUMBER/DURATION or Off"),
     AP_INIT_TAKE1("KohomaiResponse", set_response, NULL, SECTION_OR_HTACCESS,
                   "auto, redirect or json: how the link is answered"),
     AP_INIT_TAKE2("KohomaiFallback", set_fallback, NULL, SECTION_OR_HTACCESS,
@@ -658,6 +711,9 @@ void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_pl
     merged->allow_return = INNER(allow_return);
     merged->allow_link = INNER(allow_link);
     merged->fallback_any = INNER(fallback_any);
+    for (i = 0; i < KOHOMAI_LIMITS; i++) {
+        merged->limits[i] = INNER(limits[i]);
+    }
     for (i = 0; i < KOHOMAI_LEAD_FIELDS; i++) {
         merged->lead[i] = INNER(lead[i]);
     }
@@ -690,6 +746,17 @@ kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings)
 int kohomai_settings_retries(const kohomai_settings_t *settings)
 {
     return settings->retries ? settings->retries - 1 : DEFAULT_RETRIES;
+}
+
+const kohomai_limit_policy_t *kohomai_settings_limit(const kohomai_settings_t *settings,
+                                                     kohomai_limit_e kind)
+{
+    static const kohomai_limit_policy_t standard[KOHOMAI_LIMITS] = {
+        [KOHOMAI_LIMIT_REGISTER] = {DEFAULT_REGISTERS, DEFAULT_REGISTERS_IN},
+        [KOHOMAI_LIMIT_SESSION] = {0, 0},
+    };
+
+    return settings->limits[kind] ? settings->limits[kind] : &standard[kind];
 }
 
 kohomai_breaker_policy_t kohomai_settings_breaker(const server_rec *main_server)

@@ -8,6 +8,7 @@
 #include "dialect.h"
 #include "guard.h"
 #include "key.h"
+#include "limit.h"
 #include "outcome.h"
 #include "url.h"
 
@@ -72,6 +73,7 @@ typedef struct {
     apr_array_header_t *data; /* of kohomai_data_setting_t */
     const char *workflow;
     apr_array_header_t *allow_return, *allow_link; /* of const char *, see url.h */
+    const kohomai_limit_policy_t *limits[KOHOMAI_LIMITS];
     const kohomai_fallback_t *fallbacks[KOHOMAI_OUTCOMES];
     const kohomai_fallback_t *fallback_any;
 } kohomai_settings_t;
@@ -110,6 +112,8 @@ int kohomai_settings_knows_ca_file(const server_rec *main_server, const char *ca
 int kohomai_settings_retries(const kohomai_settings_t *settings);
 const kohomai_base_t *kohomai_settings_base(const kohomai_settings_t *settings);
 kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings);
+const kohomai_limit_policy_t *kohomai_settings_limit(const kohomai_settings_t *settings,
+                                                     kohomai_limit_e kind);
 kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings);
 const kohomai_fallback_t *kohomai_settings_fallback(const kohomai_settings_t *settings,
                                                     kohomai_outcome_e outcome);

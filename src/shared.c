@@ -4,8 +4,9 @@
  * Never: decides anything. */
 #include "shared.h"
 
-#include <apr_hash.h>
+#include <apr_general.h>
 #include <apr_shm.h>
+#include <apr_siphash.h>
 #include <apr_strings.h>
 #include <scoreboard.h>
 #include <stdatomic.h>
@@ -19,18 +20,22 @@ typedef struct {
 struct kohomai_shared_t {
     int children;
     breaker_slot_t breakers[KOHOMAI_BREAKERS_MAX];
+    unsigned char secret[APR_SIPHASH_KSIZE];
+    kohomai_limit_set_t limits[KOHOMAI_LIMIT_SETS];
     _Atomic pid_t holders[]; /* one per child: its pid while it holds a visitor, else 0 */
 };
 
 kohomai_shared_t *kohomai_shared_get(server_rec *s, int children, apr_status_t *rv)
 {
-    static const char key[] = "kohomai_shared";
     apr_pool_t *pool = s->process->pool;
     kohomai_shared_t *shared;
+    char key[40];
     apr_size_t size = sizeof(*shared) + (apr_size_t)children * sizeof(shared->holders[0]);
     void *known = NULL;
     apr_shm_t *segment;
 
+    /* A graceful restart may load another module than before, to which this segment says nothing. */
+    apr_snprintf(key, sizeof(key), "kohomai_shared %lu", (unsigned long)sizeof(*shared));
     apr_pool_userdata_get(&known, key, pool);
     shared = known;
     if (shared && shared->children >= children) {
@@ -42,11 +47,14 @@ kohomai_shared_t *kohomai_shared_get(server_rec *s, int children, apr_status_t *
     }
     shared = apr_shm_baseaddr_get(segment);
     memset(shared, 0, size);
-    shared->children = children;
-    if (known) { /* more children than before, which takes a full stop: what is known goes along */
-        memcpy(shared->breakers, ((kohomai_shared_t *)known)->breakers, sizeof(shared->breakers));
+    *rv = apr_generate_random_bytes(shared->secret, sizeof(shared->secret));
+    if (*rv != APR_SUCCESS) {
+        return NULL;
     }
-    /* The key is copied: a graceful restart unloads this module and loads it elsewhere. */
+    if (known) { /* more children than before, which takes a full stop: what is known goes along */
+        memcpy(shared, known, sizeof(*shared));
+    }
+    shared->children = children;
     apr_pool_userdata_set(shared, key, NULL, pool);
     return shared;
 }
@@ -105,6 +113,49 @@ void kohomai_shared_tell(kohomai_shared_t *shared, int place,
     do {
         after = kohomai_guard_tell(before, policy, now, may, well, patience);
     } while (after != before && !atomic_compare_exchange_weak(word, &before, after));
+}
+
+/* Finds the set and the tag; they come from different bits of one hash. */
+static kohomai_limit_set_t *find_set(kohomai_shared_t *shared, const unsigned char *address,
+                                     kohomai_limit_e kind, const kohomai_limit_policy_t *policy,
+                                     uint64_t *tag)
+{
+    struct {
+        apr_interval_time_t duration;
+        int count;
+        unsigned char kind, address[KOHOMAI_ADDRESS_SIZE];
+    } whose;
+    uint64_t value;
+
+    memset(&whose, 0, sizeof(whose)); /* the gaps, too */
+    whose.duration = policy->duration;
+    whose.count = policy->count;
+    whose.kind = (unsigned char)kind;
+    memcpy(whose.address, address, sizeof(whose.address));
+    value = apr_siphash24(&whose, sizeof(whose), shared->secret);
+    *tag = value >> 32 & KOHOMAI_LIMIT_TAG_MAX;
+    *tag = *tag ? *tag : 1;
+    return &shared->limits[value % KOHOMAI_LIMIT_SETS];
+}
+
+int kohomai_shared_take(kohomai_shared_t *shared, const unsigned char *address,
+                        kohomai_limit_e kind, const kohomai_limit_policy_t *policy, apr_time_t now,
+                        apr_interval_time_t *again)
+{
+    uint64_t tag;
+    kohomai_limit_set_t *set = find_set(shared, address, kind, policy, &tag);
+
+    return kohomai_limit_take(set, tag, policy, now, again);
+}
+
+void kohomai_shared_give_back(kohomai_shared_t *shared, const unsigned char *address,
+                              kohomai_limit_e kind, const kohomai_limit_policy_t *policy,
+                              apr_time_t now)
+{
+    uint64_t tag;
+    kohomai_limit_set_t *set = find_set(shared, address, kind, policy, &tag);
+
+    kohomai_limit_give_back(set, tag, policy, now);
 }
 
 int kohomai_shared_hold(kohomai_shared_t *shared, int child, pid_t pid, int cap)

@@ -6,11 +6,15 @@
 #define KOHOMAI_SHARED_H
 
 #include "guard.h"
+#include "limit.h"
 
 #include <httpd.h>
 
 /* How many base URLs have a breaker of their own; further ones share the last. */
 #define KOHOMAI_BREAKERS_MAX 64
+
+/* How many sets of buckets there are for KohomaiRateLimit: 512 KiB for 65,536 visitors. */
+#define KOHOMAI_LIMIT_SETS 8192
 
 typedef struct kohomai_shared_t kohomai_shared_t;
 
@@ -28,6 +32,16 @@ kohomai_may_e kohomai_shared_ask(kohomai_shared_t *shared, int place,
 void kohomai_shared_tell(kohomai_shared_t *shared, int place,
                          const kohomai_breaker_policy_t *policy, apr_time_t now, kohomai_may_e may,
                          int well, apr_interval_time_t patience);
+
+/* Takes a token for an address, and gives one back: see limit.h. Each kind and each policy has
+ * buckets of its own. Which set is an address's, depends on a secret of this server's start, so
+ * that nobody can aim at somebody else's. */
+int kohomai_shared_take(kohomai_shared_t *shared, const unsigned char *address,
+                        kohomai_limit_e kind, const kohomai_limit_policy_t *policy, apr_time_t now,
+                        apr_interval_time_t *again);
+void kohomai_shared_give_back(kohomai_shared_t *shared, const unsigned char *address,
+                              kohomai_limit_e kind, const kohomai_limit_policy_t *policy,
+                              apr_time_t now);
 
 /* For servers whose children hold one visitor each (prefork): child number child (0 up) of process
  * pid holds a visitor. 0 where cap children do so already, else 1. A child that died holding one

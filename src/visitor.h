@@ -38,6 +38,10 @@ const char *kohomai_visitor_fallback(request_rec *r, const kohomai_settings_t *s
 int kohomai_visitor_is_prefetch(const request_rec *r);
 int kohomai_visitor_is_foreign(request_rec *r);
 
+/* Writes KOHOMAI_ADDRESS_SIZE bytes by which visitors are counted: an IPv4 address, also where IPv6
+ * spells it, or the first 64 bits of an IPv6 address, of which one customer has them all. */
+void kohomai_visitor_address(const request_rec *r, unsigned char *address);
+
 /* Whether this caller wants JSON rather than a redirect. */
 int kohomai_visitor_wants_json(request_rec *r, const kohomai_settings_t *settings);
 

@@ -45,6 +45,8 @@ my $config = join "\n",
     at('/allow-return/inner/most', 'KohomaiRedirectURL https://three.example/'),
     at('/allow-link', @known, "KohomaiBaseURL $api/m/foreign-link/api/v1", 'KohomaiAllowLink evil.example'),
     at('/allow-link/inner', 'KohomaiAllowLink app.kohomai.com'),
+    at('/limit', @known, 'KohomaiRateLimit session 1/20h'), at('/limit/off', 'KohomaiRateLimit Off'), at('/limit/register', 'KohomaiRateLimit register 1/20h'),
+    at('/limit/more', 'KohomaiRateLimit session 2/20h'),
     at('/response', @known, 'KohomaiResponse json'), at('/response/inner', 'KohomaiResponse auto'), at('/response/redirect', 'KohomaiResponse redirect'),
     at('/fallback', 'KohomaiHandoff On', 'KohomaiJourney %{query:id}', 'KohomaiFallback unknown 404', 'KohomaiFallback invalid 410'),
     at('/fallback/inner', 'KohomaiFallback unknown 451'),
@@ -130,6 +132,10 @@ is status('/allow-return/inner'), 422, 'is replaced as a whole by an inner list'
 is status('/allow-return/inner/most'), 302, 'of which every entry counts';
 is status('/allow-link'), 302, 'KohomaiAllowLink of a section';
 is status('/allow-link/inner'), 502, 'is replaced as well';
+is_deeply [map { status('/limit') } 1, 2], [302, 429], 'KohomaiRateLimit of a section';
+is_deeply [map { status('/limit/off') } 1 .. 5], [(302) x 5], 'ends with an inner Off';
+is status('/limit/register'), 429, 'what an inner one says of registrations leaves that of sessions alone';
+is_deeply [map { status('/limit/more') } 1 .. 3], [302, 302, 429], 'and another number replaces it';
 is status('/response'), 200, 'KohomaiResponse of a section';
 is status('/response/inner'), 302, 'and of an inner one, which states the default';
 is status('/response/redirect', headers => ['X-Requested-With' => 'XMLHttpRequest']), 302, 'or another';

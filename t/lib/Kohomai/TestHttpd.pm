@@ -17,7 +17,8 @@ use Kohomai::TestRig qw(free_ports);
 use constant PATIENCE => 60;
 
 # Kohomai::TestHttpd->start(CONFIGURATION, mpm => 'prefork', env => {NAME => VALUE}, without_module => 1): dies where it
-# does not come up. All but CONFIGURATION may be left out; without_module leaves mod_kohomai out.
+# does not come up. All but CONFIGURATION may be left out; without_module leaves mod_kohomai out, default_limit the line
+# that ends the limit of how often an address may register people.
 # ${PORT}, ${LOGS} and ${DIR} (a folder of its own) stand for themselves in CONFIGURATION.
 sub start {
     my ($class, $text, %how) = @_;
@@ -47,6 +48,7 @@ sub prepare {
     for my $name (qw(modules.inc site.inc)) {
         my $text = fill(read_file("$ENV{KOHOMAI_SITE}/$name.in"));
         $text =~ s/^LoadModule kohomai_module .*//m if $how{without_module};
+        $text =~ s/^\s*KohomaiRateLimit .*//m if $how{default_limit};
         write_file("$folder/$name", $text);
     }
     write_file("$folder/site.conf", $text);

@@ -146,6 +146,7 @@ KohomaiTimeout    @{[TOTAL_S]}s connect=@{[CONNECT_S]}s
 KohomaiRetry      1
 KohomaiBreaker    $breaker
 KohomaiMaxPending 1000
+KohomaiRateLimit Off
 KohomaiAPIKey     "@{[$self->{sandbox}->key]}"
 END
 }

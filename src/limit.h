@@ -1,0 +1,56 @@
+/* limit: whether a visitor may ask once more: a token bucket for each, many of them in little memory.
+ * Threads: any, by atomic operations only: there is no lock that a dying child could keep.
+ * Memory: the caller keeps the sets wherever many processes see them; all zero is the beginning.
+ * Never: reads a clock, waits, or knows who a visitor is. */
+#ifndef KOHOMAI_LIMIT_H
+#define KOHOMAI_LIMIT_H
+
+#include <apr_time.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* What is counted, each by itself. */
+typedef enum { KOHOMAI_LIMIT_REGISTER, KOHOMAI_LIMIT_SESSION, KOHOMAI_LIMITS } kohomai_limit_e;
+
+/* How many bytes tell one visitor's address from another's. */
+#define KOHOMAI_ADDRESS_SIZE 9
+
+/* A bucket holds count tokens, which come back one by one, all of them within duration. */
+typedef struct {
+    int count; /* 0: there is no limit */
+    apr_interval_time_t duration;
+} kohomai_limit_policy_t;
+
+/* What a policy must keep to: the most tokens, the longest duration, and the shortest time in which
+ * one may come back. */
+#define KOHOMAI_LIMIT_COUNT_MAX 1000000
+#define KOHOMAI_LIMIT_DURATION_MAX apr_time_from_sec(86400)
+#define KOHOMAI_LIMIT_PACE_MIN apr_time_from_msec(10)
+
+/* A bucket is one word: 24 bits of a tag that say whose it is, and 40 bits of time: when the bucket
+ * will be full again. This is the generic cell rate algorithm in its form of virtual scheduling
+ * (ITU-T Recommendation I.371, annex A), where that time is the "theoretical arrival time". A full
+ * bucket says no more than no bucket at all: so its place can be given to somebody else, and
+ * nothing ever needs to be swept.
+ *
+ * Who finds no place in a set gets that of the bucket which is nearest to being full. So a flood of
+ * visitors makes the set forget those first who asked least. Whoever is forgotten begins with a
+ * full bucket again: a flood refuses nobody. Only where two visitors of one set have the same tag
+ * do they share a bucket: one pair in 16 million. */
+#define KOHOMAI_LIMIT_WAYS 8
+#define KOHOMAI_LIMIT_TAG_MAX 0xffffff
+
+typedef struct {
+    _Atomic uint64_t buckets[KOHOMAI_LIMIT_WAYS];
+} kohomai_limit_set_t;
+
+/* Takes a token from the bucket of a tag (1 to KOHOMAI_LIMIT_TAG_MAX). 1 if there was one; else 0,
+ * with *again set to the time until there is. One tag must always come with the same policy. */
+int kohomai_limit_take(kohomai_limit_set_t *set, uint64_t tag, const kohomai_limit_policy_t *policy,
+                       apr_time_t now, apr_interval_time_t *again);
+
+/* Gives a token back that was taken and not needed. */
+void kohomai_limit_give_back(kohomai_limit_set_t *set, uint64_t tag,
+                             const kohomai_limit_policy_t *policy, apr_time_t now);
+
+#endif
