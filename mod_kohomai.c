@@ -184,6 +184,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_process_connection(kohomai_park_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_resume_connection(kohomai_park_resume_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_expr_lookup(kohomai_visitor_expr_lookup, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_header_parser(kohomai_flow_preflight, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before mod_rewrite, mod_dir, mod_proxy or a handler can claim the path. */
     ap_hook_fixups(begin_visit, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_insert_error_filter(kohomai_flow_protect_error, NULL, NULL, APR_HOOK_MIDDLE);

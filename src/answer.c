@@ -17,6 +17,21 @@ void kohomai_answer_protect(request_rec *r)
     apr_table_setn(r->err_headers_out, "Referrer-Policy", "no-referrer");
 }
 
+void kohomai_answer_allow_origin(request_rec *r, const char *origin)
+{
+    apr_table_t *headers = r->err_headers_out;
+    const char *vary = apr_table_get(headers, "Vary");
+
+    if (!vary || !ap_find_list_item(r->pool, vary, "origin")) {
+        apr_table_mergen(headers, "Vary", "Origin");
+    }
+    if (origin) {
+        apr_table_setn(headers, "Access-Control-Allow-Origin", origin);
+        apr_table_setn(headers, "Access-Control-Allow-Credentials", "true");
+        apr_table_setn(headers, "Access-Control-Expose-Headers", "Retry-After");
+    }
+}
+
 /* Sends a text at once. This comes before httpd has chosen a handler, so the chain is set up the
  * way that httpd does it for its own error pages. */
 static int send_text(request_rec *r, int status, const char *type, const char *text)
@@ -68,6 +83,17 @@ int kohomai_answer_empty(request_rec *r)
     r->output_filters = r->proto_output_filters;
     ap_run_insert_error_filter(r);
     return DONE;
+}
+
+int kohomai_answer_preflight(request_rec *r)
+{
+    apr_table_t *headers = r->err_headers_out;
+
+    apr_table_setn(headers, "Access-Control-Allow-Methods", "GET, POST");
+    apr_table_setn(headers, "Access-Control-Allow-Headers",
+                   "Accept, Content-Type, X-Requested-With");
+    apr_table_setn(headers, "Access-Control-Max-Age", "600");
+    return kohomai_answer_empty(r);
 }
 
 static const char *title_of(int status)

@@ -28,4 +28,12 @@ int kohomai_answer_words(request_rec *r, kohomai_outcome_e outcome, int status, 
 /* Sees to the headers that every answer to a visit carries: no cache, no Referer. */
 void kohomai_answer_protect(request_rec *r);
 
+/* Lets scripts of another origin read the answer (the CORS protocol of
+ * https://fetch.spec.whatwg.org/#http-cors-protocol). origin is written as browsers write it, or
+ * NULL: then it only says that another Origin could have had another answer. */
+void kohomai_answer_allow_origin(request_rec *r, const char *origin);
+
+/* Tells a browser what such a script may send (the answer to a preflight): 204. */
+int kohomai_answer_preflight(request_rec *r);
+
 #endif

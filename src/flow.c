@@ -648,13 +648,34 @@ static int is_visit(const request_rec *r)
     return !r->main && r->status == HTTP_OK && !(slot && slot->visit);
 }
 
+/* The headers of every answer. */
+static void protect(request_rec *r, const kohomai_settings_t *settings)
+{
+    kohomai_answer_protect(r);
+    if (settings->allow_origin) {
+        kohomai_answer_allow_origin(r, kohomai_visitor_origin(r, settings));
+    }
+}
+
 void kohomai_flow_protect_error(request_rec *r)
 {
     const kohomai_slot_t *slot = kohomai_slot_find(r);
 
     if (slot && slot->visit && !slot->visit->passed) {
-        kohomai_answer_protect(r);
+        protect(r, slot->visit->settings);
     }
+}
+
+int kohomai_flow_preflight(request_rec *r)
+{
+    const kohomai_settings_t *settings = ap_get_module_config(r->per_dir_config, &kohomai_module);
+
+    if (settings->handoff <= KOHOMAI_HANDOFF_OFF || !is_visit(r) ||
+        !kohomai_visitor_is_preflight(r) || !kohomai_visitor_origin(r, settings)) {
+        return DECLINED;
+    }
+    protect(r, settings);
+    return kohomai_answer_preflight(r);
 }
 
 int kohomai_flow_begin(request_rec *r, const kohomai_child_t *child)
@@ -675,7 +696,7 @@ int kohomai_flow_begin(request_rec *r, const kohomai_child_t *child)
     kohomai_slot_get(r)->visit = visit;
     /* Before anything is read: httpd answers a body that it does not take by itself. */
     visit->site_headers = apr_table_copy(r->pool, r->err_headers_out);
-    kohomai_answer_protect(r);
+    protect(r, settings);
     status = answer_method(r, settings);
     if (status != DECLINED) {
         return status;
@@ -683,7 +704,7 @@ int kohomai_flow_begin(request_rec *r, const kohomai_child_t *child)
     if (kohomai_visitor_is_prefetch(r)) {
         return conclude(visit, KOHOMAI_PREFETCH, "");
     }
-    if (kohomai_visitor_is_foreign(r)) {
+    if (kohomai_visitor_is_foreign(r, settings)) {
         return conclude(visit, KOHOMAI_FORBIDDEN, "");
     }
     return start(visit);

@@ -28,6 +28,11 @@ typedef struct {
  * itself, SUSPENDED where the visitor is parked, else what httpd must make of it. */
 int kohomai_flow_begin(request_rec *r, const kohomai_child_t *child);
 
+/* Answers a browser that asks whether another site may start a handoff here (header_parser hook):
+ * before authentication, since such a question never says who the visitor is. DECLINED for all
+ * else, and where the site may not. */
+int kohomai_flow_preflight(request_rec *r);
+
 /* Protects httpd's own error answers to a visit (insert_error_filter hook), since httpd forgets all
  * headers where it answers a body that it does not take. */
 void kohomai_flow_protect_error(request_rec *r);

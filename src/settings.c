@@ -505,6 +505,35 @@ static const char *add_allow_link(cmd_parms *cmd, void *place, const char *host)
     return add_host(cmd, &((kohomai_settings_t *)place)->allow_link, host);
 }
 
+/* An origin as browsers write it: scheme, host and, where it is not the scheme's own, port. */
+static const char *add_allow_origin(cmd_parms *cmd, void *place, const char *text)
+{
+    kohomai_settings_t *settings = place;
+    kohomai_url_t url;
+    const char *why = NULL;
+
+    if (strcmp(text, "*") == 0) {
+        why = "any site could then act for your visitors";
+    }
+    else if (strcasecmp(text, "null") == 0) {
+        why = "every page of every site can call itself that";
+    }
+    else if (kohomai_url_parse(cmd->pool, text, &url) != NULL || *url.rest) {
+        why = "that is no origin";
+    }
+    if (why) {
+        return apr_psprintf(cmd->pool,
+                            "KohomaiAllowOrigin: '%s': %s; write https://HOST or "
+                            "https://HOST:PORT (or http://), without a path",
+                            text, why);
+    }
+    if (!settings->allow_origin) {
+        settings->allow_origin = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(settings->allow_origin, const char *) = kohomai_url_format(cmd->pool, &url);
+    return NULL;
+}
+
 static const char *read_rate(cmd_parms *cmd, const char *text, kohomai_limit_policy_t *policy)
 {
     const char *slash = strchr(text, '/'), *fault;
@@ -662,6 +691,8 @@ const command_rec kohomai_settings_commands[] = {
                     "hosts that KohomaiRedirectURL may lead to"),
     AP_INIT_ITERATE("KohomaiAllowLink", add_allow_link, NULL, SERVER_OR_SECTION,
                     "hosts that a one-time link may lead to"),
+    AP_INIT_ITERATE("KohomaiAllowOrigin", add_allow_origin, NULL, SERVER_OR_SECTION,
+                    "further origins that may start a handoff by POST or fetch"),
     AP_INIT_TAKE12("KohomaiRateLimit", set_rate_limit, NULL, SERVER_OR_SECTION,
                    "register, session or neither, and how many an address may start: "
                    "NUMBER/DURATION or Off"),
@@ -710,6 +741,7 @@ void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_pl
     merged->workflow = INNER(workflow);
     merged->allow_return = INNER(allow_return);
     merged->allow_link = INNER(allow_link);
+    merged->allow_origin = INNER(allow_origin);
     merged->fallback_any = INNER(fallback_any);
     for (i = 0; i < KOHOMAI_LIMITS; i++) {
         merged->limits[i] = INNER(limits[i]);

@@ -73,6 +73,7 @@ typedef struct {
     apr_array_header_t *data; /* of kohomai_data_setting_t */
     const char *workflow;
     apr_array_header_t *allow_return, *allow_link; /* of const char *, see url.h */
+    apr_array_header_t *allow_origin; /* of const char *, as kohomai_url_format has them */
     const kohomai_limit_policy_t *limits[KOHOMAI_LIMITS];
     const kohomai_fallback_t *fallbacks[KOHOMAI_OUTCOMES];
     const kohomai_fallback_t *fallback_any;

@@ -396,9 +396,35 @@ static int is_own_origin(request_rec *r, const char *text)
     return url.https == own.https && url.port == own.port && strcasecmp(url.host, own.host) == 0;
 }
 
+const char *kohomai_visitor_origin(request_rec *r, const kohomai_settings_t *settings)
+{
+    const apr_array_header_t *allowed = settings->allow_origin;
+    kohomai_url_t url;
+    const char *origin;
+    int i;
+
+    if (!allowed || kohomai_url_parse(r->pool, header(r, "Origin"), &url) != NULL || *url.rest) {
+        return NULL;
+    }
+    origin = kohomai_url_format(r->pool, &url);
+    for (i = 0; i < allowed->nelts; i++) {
+        if (strcmp(origin, APR_ARRAY_IDX(allowed, i, const char *)) == 0) {
+            return APR_ARRAY_IDX(allowed, i, const char *);
+        }
+    }
+    return NULL;
+}
+
+int kohomai_visitor_is_preflight(const request_rec *r)
+{
+    return r->method_number == M_OPTIONS && *header(r, "Origin") &&
+           *header(r, "Access-Control-Request-Method");
+}
+
 /* A top-level navigation is a person following a link, from wherever. Everything else must come
- * from this site, or from a program that says nothing of where it comes from. */
-int kohomai_visitor_is_foreign(request_rec *r)
+ * from this site or one that it allows, or from a program that says nothing of where it comes
+ * from. */
+int kohomai_visitor_is_foreign(request_rec *r, const kohomai_settings_t *settings)
 {
     const char *site = header(r, "Sec-Fetch-Site"), *origin = header(r, "Origin");
 
@@ -411,7 +437,7 @@ int kohomai_visitor_is_foreign(request_rec *r)
         return 0;
     }
     if (*origin) {
-        return !is_own_origin(r, origin);
+        return !is_own_origin(r, origin) && !kohomai_visitor_origin(r, settings);
     }
     return *site != '\0';
 }

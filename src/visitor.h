@@ -36,7 +36,14 @@ const char *kohomai_visitor_fallback(request_rec *r, const kohomai_settings_t *s
 
 /* Whether the browser only looks ahead; and whether a page of somebody else's made it come. */
 int kohomai_visitor_is_prefetch(const request_rec *r);
-int kohomai_visitor_is_foreign(request_rec *r);
+int kohomai_visitor_is_foreign(request_rec *r, const kohomai_settings_t *settings);
+
+/* The page's origin where it is one that the settings allow beside this site, written as browsers
+ * write it, else NULL. */
+const char *kohomai_visitor_origin(request_rec *r, const kohomai_settings_t *settings);
+
+/* Whether a browser asks if a page of another origin may send what it wants to send. */
+int kohomai_visitor_is_preflight(const request_rec *r);
 
 /* Writes KOHOMAI_ADDRESS_SIZE bytes by which visitors are counted: an IPv4 address, also where IPv6
  * spells it, or the first 64 bits of an IPv6 address, of which one customer has them all. */

@@ -45,6 +45,8 @@ my $config = join "\n",
     at('/allow-return/inner/most', 'KohomaiRedirectURL https://three.example/'),
     at('/allow-link', @known, "KohomaiBaseURL $api/m/foreign-link/api/v1", 'KohomaiAllowLink evil.example'),
     at('/allow-link/inner', 'KohomaiAllowLink app.kohomai.com'),
+    at('/allow-origin', @known, 'KohomaiAllowOrigin https://one.example'),
+    at('/allow-origin/inner', 'KohomaiAllowOrigin https://two.example https://three.example'),
     at('/limit', @known, 'KohomaiRateLimit session 1/20h'), at('/limit/off', 'KohomaiRateLimit Off'), at('/limit/register', 'KohomaiRateLimit register 1/20h'),
     at('/limit/more', 'KohomaiRateLimit session 2/20h'),
     at('/response', @known, 'KohomaiResponse json'), at('/response/inner', 'KohomaiResponse auto'), at('/response/redirect', 'KohomaiResponse redirect'),
@@ -132,6 +134,9 @@ is status('/allow-return/inner'), 422, 'is replaced as a whole by an inner list'
 is status('/allow-return/inner/most'), 302, 'of which every entry counts';
 is status('/allow-link'), 302, 'KohomaiAllowLink of a section';
 is status('/allow-link/inner'), 502, 'is replaced as well';
+is status('/allow-origin', headers => [Origin => 'https://one.example']), 302, 'KohomaiAllowOrigin of a section';
+is status('/allow-origin/inner', headers => [Origin => 'https://one.example']), 403, 'is replaced as a whole by an inner list';
+is status('/allow-origin/inner', headers => [Origin => "https://$_.example"]), 302, "of which $_ counts" for qw(two three);
 is_deeply [map { status('/limit') } 1, 2], [302, 429], 'KohomaiRateLimit of a section';
 is_deeply [map { status('/limit/off') } 1 .. 5], [(302) x 5], 'ends with an inner Off';
 is status('/limit/register'), 429, 'what an inner one says of registrations leaves that of sessions alone';

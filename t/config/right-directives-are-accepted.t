@@ -29,6 +29,7 @@ my @EVERYWHERE = (
     'KohomaiAllowReturn www.example.com',
     'KohomaiAllowReturn www.example.com *.example.com www.example.com:8443 127.0.0.1 [::1] [::1]:8080',
     'KohomaiAllowLink app.kohomai.com *.hyperaktiv.ai',
+    'KohomaiAllowOrigin https://forms.example.com http://localhost:3000',
     'KohomaiRateLimit register 60/1min',
     'KohomaiRateLimit session Off',
     'KohomaiRateLimit 5/1h',
