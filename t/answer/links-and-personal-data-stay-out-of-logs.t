@@ -76,13 +76,13 @@ my %shown;
 $shown{known}  = $httpd->request(GET => '/known', headers => ['X-Who' => $id, @head]);
 $shown{member} = $httpd->request(GET => '/member', headers => [Authorization => 'Basic am9objpyb3dhbi1iZXJyeQ==', @head]);
 for my $path (qw(new page failed no-link foreign invalid elsewhere pass php/env.php cgi-bin/echo blog/pass)) {
-    $shown{$path} = $httpd->request(POST => "/$path", @post);
+    $shown{$path} = $httpd->request(POST => "/$path?who=Whitebeam", @post);
 }
 my @json = ($post[0], $post[1], headers => ['Sec-Fetch-Mode' => 'cors', 'Sec-Fetch-Site' => 'same-origin', @{$post[3]}]);
 $shown{json} = $httpd->request(POST => '/new', @json);
 if (mpm() ne 'prefork') {
-    is h2get('/new', port => $tls, method => 'POST', @post)->status, 303, 'over HTTP/2 as well';
-    like h2get('/new', port => $tls, method => 'POST', @json)->body, qr/ConnectionURL/, 'and as JSON';
+    is h2get('/new?who=Whitebeam', port => $tls, method => 'POST', @post)->status, 303, 'over HTTP/2 as well';
+    like h2get('/new?who=Whitebeam', port => $tls, method => 'POST', @json)->body, qr/ConnectionURL/, 'and as JSON';
 }
 is_deeply {map { $_ => $shown{$_}->status } keys %shown},
     {known => 302, json => 200, member => 302, new => 303, page => 303, failed => 422, 'no-link' => 303, foreign => 502, invalid => 422,
@@ -100,7 +100,7 @@ ok((grep { /\[http:trace4\].* Referrer-Policy: / } @lines), 'and tells more than
 for my $secret (@links, qw(autologin sandbox-key quince Medlar sloe-ref bullace)) {
     is join('', grep { /\Q$secret/ } @lines), '', "no line at all holds $secret";
 }
-for my $secret (qw(Damson Cornel am9objpyb3dhbi1iZXJyeQ rowan-berry), $id) {
+for my $secret (qw(Damson Cornel Whitebeam am9objpyb3dhbi1iZXJyeQ rowan-berry), $id) {
     is join('', grep { /\Q$secret/ && /$own/ } @lines), '', "no line of the module holds $secret";
 }
 s/, referer: \S+$// for @lines;
@@ -108,6 +108,8 @@ my $head = qr/\[http2?:trace[24]\].*(?:Cookie|Authorization|Referer|X-Who): |\[p
 for my $secret (qw(Damson Cornel am9objpyb3dhbi1iZXJyeQ), $id) {
     is join('', grep { /\Q$secret/ && !/$head/ } @lines), '', "httpd itself shows $secret where it traces the head of a request, and nowhere else";
 }
+is join('', grep { /Whitebeam/ && !/ request="|\[(?:core:trace5|http2:trace[12]|proxy_fcgi:trace8|cgid?:trace4|http:trace4)\]/ } @lines), '',
+    'and the query in the access log, and where it traces';
 
 # A link that came, and may not be used: the page that tells of it does not have it.
 like $shown{foreign}->body, qr/^REDIRECT_KOHOMAI_OUTCOME=failed$/m, 'the environment knows the outcome';

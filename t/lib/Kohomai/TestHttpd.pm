@@ -13,6 +13,7 @@ use Time::HiRes qw(sleep time);
 
 use Kohomai::TestHTTP ();
 use Kohomai::TestRig qw(free_ports);
+use Kohomai::TestSecrets qw(note_secret);
 
 use constant PATIENCE => 60;
 
@@ -51,6 +52,7 @@ sub prepare {
         $text =~ s/^\s*KohomaiRateLimit .*//m if $how{default_limit};
         write_file("$folder/$name", $text);
     }
+    note_secret(key => $text =~ /^\s*KohomaiAPIKey\s+"?(?!(?:file|env|exec):)([^"\s]+)/mig);
     write_file("$folder/site.conf", $text);
     write_file("$folder/httpd.conf", $self->basis);
     return $self;
