@@ -89,8 +89,16 @@ $(BUILD)/replay/%: t/fuzz/%.c t/fuzz/replay.c t/fuzz/fuzz.h $(wildcard src/*.h) 
 
 replays: $(REPLAYS)
 
+# What t/browser/urls.t lays before a browser comes from here.
+URL_TABLE := $(BUILD)/table/urls
+
+$(URL_TABLE): t/browser/urls.c src/url.h $(BUILD)/unit/src/url.o $(BUILD)/unit/src/text.o
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(UNIT_CHECKS) -o $@ $(filter %.c %.o,$^) \
+	    -Wl,--as-needed $(LEAF_LIBS)
+
 .SECONDARY: $(UNIT_OBJS)
-unit-tests: $(UNIT_TESTS) $(REPLAYS)
+unit-tests: $(UNIT_TESTS) $(REPLAYS) $(URL_TABLE)
 
 -include $(wildcard $(OBJECTS:.o=.d) $(UNIT_OBJS:.o=.d))
 
@@ -189,7 +197,7 @@ clean:
 
 # --- lint ------------------------------------------------------------------------------------------------------------
 
-C_SOURCES  := $(SOURCES) $(sort $(wildcard t/unit/*.c t/fuzz/*.c))
+C_SOURCES  := $(SOURCES) $(sort $(wildcard t/unit/*.c t/fuzz/*.c t/browser/*.c))
 C_FILES    := $(C_SOURCES) $(sort $(wildcard src/*.h t/unit/*.h t/fuzz/*.h))
 # Guards of the house's own rules: each a program that complains and fails.
 GUARDS     := $(shell find t/lint -maxdepth 1 -type f -executable 2>/dev/null)
