@@ -56,7 +56,7 @@ $(BUILD)/compile-command: FORCE
 	@echo '$(COMPILE)' | cmp -s - $@ || echo '$(COMPILE)' > $@
 
 # The leaves know neither httpd nor curl, so each t/unit/test_*.c is a program of its own with all of them linked in.
-LEAVES     := $(wildcard $(patsubst %,src/%.c,dialect form guard json lead limit outcome text url vault))
+LEAVES     := $(wildcard $(patsubst %,src/%.c,dialect form guard json lead limit outcome repeat text url vault))
 UNIT_TESTS := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard t/unit/test_*.c)))
 UNIT_OBJS  := $(LEAVES:%.c=$(BUILD)/unit/%.o) $(UNIT_TESTS:%=%.o)
 # Both sanitizers, where the compiler has their libraries.

@@ -113,6 +113,11 @@ static int prepare(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "no shared memory: the breaker and the limits will not work");
     }
+    child.repeat = kohomai_repeat_get(s->process->pool, &rv);
+    if (!child.repeat) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "no shared memory: a double click may register twice");
+    }
     if (kohomai_settings_outbox(s) &&
         ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         hire_courier(s, pconf);
@@ -157,10 +162,11 @@ static void stop_child(apr_pool_t *pchild, int graceful)
 }
 
 /* About every ten seconds, in the parent, which may read what children may not. */
-static int look_after_keys(apr_pool_t *pool, server_rec *s)
+static int look_after(apr_pool_t *pool, server_rec *s)
 {
     (void)pool;
     kohomai_keys_refresh(child.keys, s);
+    kohomai_repeat_sweep(child.repeat, apr_time_now());
     return DECLINED;
 }
 
@@ -178,7 +184,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_config(check_configuration, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_test_config(say_in_test, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(prepare, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_monitor(look_after_keys, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(look_after, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(start_child, NULL, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(stop_child, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_process_connection(kohomai_park_process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -386,6 +386,10 @@ static void call_begin_io(kohomai_client_t *client, kohomai_call_t *call)
 {
     apr_interval_time_t left = call->order.deadline - apr_time_now();
 
+    if (!call->order.url) {
+        call_end_io(call, KOHOMAI_TIMED_OUT, "the nap is over");
+        return;
+    }
     if (left <= 0) {
         call_end_io(call, KOHOMAI_TIMED_OUT, "no time was left to send it");
         return;

@@ -12,7 +12,8 @@ typedef struct kohomai_call_t kohomai_call_t;
 
 /* What to send, always by POST as JSON. The strings are copied. */
 typedef struct {
-    const char *url;           /* absolute */
+    const char *url;           /* absolute; NULL for a nap: nothing is sent, and it ends
+                                  KOHOMAI_TIMED_OUT at not_before */
     const char *authorization; /* the whole header line, or NULL for none */
     const char *ca_file;       /* PEM file of trusted CAs, NULL for the system's */
     const char *body;

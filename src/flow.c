@@ -18,6 +18,11 @@
 #define RETRY_AFTER_DEFAULT 15 /* seconds */
 #define RETRY_AFTER_MAX 3600
 
+/* How long a click that repeats another lets pass before it looks what became of that: at first,
+ * and at most. */
+#define NAP apr_time_from_msec(20)
+#define NAP_MAX apr_time_from_msec(100)
+
 typedef struct kohomai_visit_t {
     request_rec *r;
     const kohomai_child_t *child;
@@ -28,6 +33,10 @@ typedef struct kohomai_visit_t {
     const char *return_url;              /* "" for none */
     kohomai_request_t request;           /* what is, or was last, asked of the API */
     int registering;                     /* the call under way registers */
+    int maybe_sent;                      /* a registration may have reached the API */
+    kohomai_claim_t claim;               /* to be the one who registers, among equal clicks */
+    int naps;                            /* so far, while an equal click registers */
+    int repeats;                         /* it has an equal click's answer */
     int inside;                          /* counted by the gate */
     const kohomai_limit_policy_t *token; /* taken of its bucket, and not yet used by a call */
     int tries;                           /* of this request, so far */
@@ -36,11 +45,11 @@ typedef struct kohomai_visit_t {
     kohomai_ticket_t *ticket;            /* ours while call is */
     kohomai_call_t *call;
     int api_status, retry_after;
-    const char *detail; /* of the last call, for the log */
-    const kohomai_record_t
-        *record;               /* a lead that must not be lost; NULL: there is none (any more) */
-    kohomai_letter_t *letter;  /* where it is written down; NULL: nowhere yet */
-    kohomai_custody_e custody; /* whether the API has it */
+    const char *detail;                 /* of the last call, for the log */
+    const kohomai_record_t *own_record; /* what this one would register; NULL without an outbox */
+    const kohomai_record_t *record;     /* a lead that must not be lost; NULL: none (any more) */
+    kohomai_letter_t *letter;           /* where it is written down; NULL: nowhere yet */
+    kohomai_custody_e custody;          /* whether the API has it */
     kohomai_verdict_t verdict;
 } visit_t;
 
@@ -204,6 +213,37 @@ static void return_token(visit_t *visit)
     }
 }
 
+/* Tells equal clicks what this one's registration came to. They may register themselves where it was
+ * surely never sent. */
+static void tell_repeats(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
+{
+    kohomai_repeat_answer_t answer = {
+        .outcome = outcome,
+        .api_status = visit->api_status,
+        .retry_after = visit->retry_after,
+        .reason = reason,
+        .id = "",
+        .link = outcome == KOHOMAI_HANDED_OFF ? visit->verdict.link : "",
+        .valid_until = outcome == KOHOMAI_HANDED_OFF ? visit->verdict.valid_until : "",
+    };
+
+    if (visit->maybe_sent || outcome == KOHOMAI_QUEUED) {
+        kohomai_repeat_settle(visit->child->repeat, &visit->claim, apr_time_now(), &answer);
+    }
+    else {
+        kohomai_repeat_forgo(visit->child->repeat, &visit->claim, apr_time_now());
+    }
+}
+
+/* The same for somebody registered who has an id: each of the clicks opens a session of its own. */
+static void tell_repeats_id(visit_t *visit, kohomai_id_e kind, const char *id)
+{
+    kohomai_repeat_answer_t answer = {.id_kind = (int)kind, .id = id};
+
+    answer.reason = answer.link = answer.valid_until = "";
+    kohomai_repeat_settle(visit->child->repeat, &visit->claim, apr_time_now(), &answer);
+}
+
 /* Puts the outcome where admins look. */
 static void note(visit_t *visit, kohomai_outcome_e outcome, const char *reason)
 {
@@ -220,6 +260,10 @@ static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reaso
     leave_gate(visit);
     if (visit->record) {
         outcome = entrust(visit, outcome, &reason);
+    }
+    tell_repeats(visit, outcome, reason);
+    if (visit->repeats && !*reason) {
+        reason = "repeat";
     }
     fallback = kohomai_settings_fallback(visit->settings, outcome);
     if (outcome == KOHOMAI_UNAVAILABLE) {
@@ -259,6 +303,13 @@ static int conclude_link(visit_t *visit)
     return fault ? conclude(visit, KOHOMAI_FAILED, fault) : conclude(visit, KOHOMAI_HANDED_OFF, "");
 }
 
+static int open_session(visit_t *visit, kohomai_id_e kind, const char *id)
+{
+    visit->registering = visit->tries = 0;
+    kohomai_dialect_write_session(visit->r->pool, kind, id, visit->return_url, &visit->request);
+    return ask(visit);
+}
+
 static int conclude_verdict(visit_t *visit)
 {
     switch (visit->verdict.says) {
@@ -272,10 +323,8 @@ static int conclude_verdict(visit_t *visit)
         if (visit->verdict.says == KOHOMAI_SAYS_TAKEN) {
             return conclude(visit, KOHOMAI_REGISTERED, "");
         }
-        visit->registering = visit->tries = 0;
-        kohomai_dialect_write_session(visit->r->pool, visit->verdict.id_kind, visit->verdict.id,
-                                      visit->return_url, &visit->request);
-        return ask(visit);
+        tell_repeats_id(visit, visit->verdict.id_kind, visit->verdict.id);
+        return open_session(visit, visit->verdict.id_kind, visit->verdict.id);
     case KOHOMAI_SAYS_INVALID:
         return conclude(visit, KOHOMAI_INVALID, "api");
     case KOHOMAI_SAYS_REFUSED:
@@ -401,6 +450,7 @@ static int resume(void *baton)
     int again;
 
     kohomai_park_release(visit->ticket);
+    visit->maybe_sent |= visit->registering && reply->maybe_sent;
     visit->api_status = reply->status;
     visit->retry_after = reply->retry_after;
     visit->detail = reply->detail;
@@ -418,6 +468,7 @@ static int resume(void *baton)
     return again ? ask(visit) : conclude_fate(visit, fate);
 }
 
+/* Nobody hears what becomes of the call. */
 static void let_go(visit_t *visit)
 {
     if (kohomai_park_is_woken(visit->ticket)) {
@@ -426,6 +477,7 @@ static void let_go(visit_t *visit)
     else {
         visit->custody = KOHOMAI_LEAD_UNSURE; /* the call may go on for a while */
     }
+    visit->maybe_sent |= visit->registering;
     kohomai_call_abandon(visit->call);
     kohomai_park_release(visit->ticket);
     visit->call = NULL;
@@ -440,13 +492,15 @@ static int give_up(void *baton)
 static void drop(void *baton)
 {
     visit_t *visit = baton;
+    kohomai_outcome_e outcome = KOHOMAI_FAILED;
     const char *reason = "visitor-gone";
 
     let_go(visit);
     if (visit->record) {
-        entrust(visit, KOHOMAI_FAILED, &reason);
+        outcome = entrust(visit, outcome, &reason);
     }
     leave_gate(visit);
+    tell_repeats(visit, outcome, reason);
 }
 
 /* The key stays in this one's hands no longer than it takes to hand it on. */
@@ -454,40 +508,43 @@ static void hand_over(visit_t *visit, kohomai_order_t *order)
 {
     char line[KOHOMAI_KEY_LINE];
 
-    order->authorization = kohomai_key_write_line(visit->settings->key, line);
+    order->authorization = kohomai_key_write_line(order->url ? visit->settings->key : NULL, line);
     visit->call =
         kohomai_client_send(visit->child->client, order, kohomai_park_wake, visit->ticket);
     kohomai_key_wipe_line(order->authorization ? line : NULL);
     order->authorization = NULL;
 }
 
-/* Sends visit->request, and goes on when its answer is there: now, or after having been parked. */
-static int post(visit_t *visit, kohomai_order_t *order)
+/* Sends an order. OK: it is over, go on at once; SUSPENDED: the story goes on when it is; else what
+ * httpd must make of it. */
+static int post(visit_t *visit, kohomai_order_t *order, const kohomai_story_t *story)
 {
-    static const kohomai_story_t story = {.resume = resume, .give_up = give_up, .drop = drop};
-    int status;
-
     visit->ticket = kohomai_park_hold(visit->child->park);
     if (!visit->ticket) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-memory");
     }
-    visit->tries++;
     visit->token = NULL;
     hand_over(visit, order);
-    status = kohomai_park_wait(visit->ticket, visit->r, &story, visit);
-    return status == SUSPENDED ? SUSPENDED : resume(visit);
+    return kohomai_park_wait(visit->ticket, visit->r, story, visit);
 }
 
-static void set_deadline(visit_t *visit)
+/* Counts the visit among those that wait, and its time from now on. 0: too many wait. */
+static int enter(visit_t *visit)
 {
+    if (!visit->inside && !kohomai_gate_enter(visit->child->gate, visit->r->connection)) {
+        return 0;
+    }
+    visit->inside = 1;
     if (!visit->deadline) {
         visit->deadline = apr_time_now() + kohomai_settings_patience(visit->settings).total;
     }
+    return 1;
 }
 
 /* Asks the API what visit->request says, if we may. */
 static int ask(visit_t *visit)
 {
+    static const kohomai_story_t story = {.resume = resume, .give_up = give_up, .drop = drop};
     const kohomai_settings_t *settings = visit->settings;
     kohomai_order_t order = {
         .ca_file = settings->ca_file,
@@ -498,6 +555,7 @@ static int ask(visit_t *visit)
         .not_before = visit->not_before,
         .once = visit->registering,
     };
+    int status;
 
     if (!visit->child->client) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-client");
@@ -505,11 +563,9 @@ static int ask(visit_t *visit)
     if (!breaker_allows(visit)) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "breaker");
     }
-    if (!visit->inside && !kohomai_gate_enter(visit->child->gate, visit->r->connection)) {
+    if (!enter(visit)) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "max-pending");
     }
-    visit->inside = 1;
-    set_deadline(visit);
     order.deadline = visit->deadline;
     if (visit->record && !visit->letter) {
         visit->letter = kohomai_courier_write(visit->child->courier, visit->r->pool, visit->record);
@@ -517,7 +573,128 @@ static int ask(visit_t *visit)
     order.visitor = kohomai_park_visitor(visit->r);
     order.url = apr_pstrcat(visit->r->pool, kohomai_settings_base(settings)->text,
                             visit->request.path, NULL);
-    return post(visit, &order);
+    visit->tries++;
+    status = post(visit, &order, &story);
+    return status == OK ? resume(visit) : status;
+}
+
+/* ---- a click that repeats another ---- */
+
+/* What an equal click's registration came to is what this one comes to. */
+static int conclude_as_first(visit_t *visit, const kohomai_repeat_answer_t *answer)
+{
+    visit->repeats = 1;
+    visit->api_status = answer->api_status;
+    visit->retry_after = answer->retry_after;
+    visit->detail = "the answer to an equal request";
+    if (answer->outcome == KOHOMAI_NO_OUTCOME) {
+        return open_session(visit, (kohomai_id_e)answer->id_kind, answer->id);
+    }
+    if (answer->outcome == KOHOMAI_HANDED_OFF) {
+        visit->verdict.link = answer->link;
+        visit->verdict.valid_until = answer->valid_until;
+        return conclude_link(visit);
+    }
+    return conclude(visit, answer->outcome, answer->reason);
+}
+
+static int join(visit_t *visit);
+
+/* Takes the nap's call back. 0 where the server is stopping. */
+static int wake_up(visit_t *visit)
+{
+    int slept = kohomai_call_reply(visit->call)->fate == KOHOMAI_TIMED_OUT;
+
+    kohomai_park_release(visit->ticket);
+    kohomai_call_release(visit->call);
+    visit->call = NULL;
+    return slept;
+}
+
+static int look_again(void *baton)
+{
+    return wake_up(baton) ? join(baton) : conclude(baton, KOHOMAI_UNAVAILABLE, "stopping");
+}
+
+/* Lets a moment pass: OK, or as post returns. */
+static int nap(visit_t *visit)
+{
+    static const kohomai_story_t story = {.resume = look_again, .give_up = give_up, .drop = drop};
+    apr_interval_time_t pause = visit->naps < 3 ? NAP << visit->naps : NAP_MAX;
+    kohomai_order_t order = {.visitor = -1};
+    int status;
+
+    if (!visit->child->client) {
+        return conclude(visit, KOHOMAI_UNAVAILABLE, "no-client");
+    }
+    if (!enter(visit)) {
+        return conclude(visit, KOHOMAI_UNAVAILABLE, "max-pending");
+    }
+    order.not_before = apr_time_now() + pause + ap_random_pick(0, NAP / 2);
+    if (order.not_before > visit->deadline) {
+        return conclude(visit, KOHOMAI_TIMEOUT, "repeat");
+    }
+    visit->naps++;
+    status = post(visit, &order, &story);
+    if (status == OK && !wake_up(visit)) {
+        return conclude(visit, KOHOMAI_UNAVAILABLE, "stopping");
+    }
+    return status;
+}
+
+/* Nobody else does: the lead counts from here on, both for the limit and for the outbox. */
+static int register_lead(visit_t *visit)
+{
+    if (!take_token(visit)) {
+        return conclude(visit, KOHOMAI_LIMITED, "register");
+    }
+    visit->record = visit->own_record;
+    return ask(visit);
+}
+
+/* Registers, unless an equal click has done so or is about to. Nobody is woken by the other's end,
+ * who may be in another process: whoever waits looks now and then. */
+static int join(visit_t *visit)
+{
+    kohomai_repeat_answer_t answer;
+    int status = OK;
+
+    while (status == OK) {
+        switch (kohomai_repeat_ask(visit->child->repeat, &visit->claim, apr_time_now(),
+                                   visit->r->pool, &answer)) {
+        case KOHOMAI_REPEAT_FIRST:
+            return register_lead(visit);
+        case KOHOMAI_REPEAT_ANSWERED:
+            return conclude_as_first(visit, &answer);
+        case KOHOMAI_REPEAT_LOST:
+            return conclude(visit, KOHOMAI_FAILED, "repeat-lost");
+        default:
+            status = nap(visit);
+        }
+    }
+    return status;
+}
+
+/* Equal clicks are those of one browser that sends one thing. */
+static void make_claim(visit_t *visit)
+{
+    const request_rec *r = visit->r;
+    const kohomai_key_t *key = visit->settings->key;
+    const char *const texts[] = {
+        r->useragent_ip,
+        apr_table_get(r->headers_in, "User-Agent"),
+        r->user,
+        apr_table_get(r->headers_in, "Authorization"),
+        kohomai_visitor_session(visit->r),
+        kohomai_settings_base(visit->settings)->text,
+        key ? kohomai_key_label(key) : NULL,
+        visit->request.path,
+        visit->request.body,
+    };
+
+    visit->claim.patience = kohomai_settings_patience(visit->settings).total;
+    kohomai_repeat_key(visit->child->repeat, texts, sizeof(texts) / sizeof(texts[0]),
+                       &visit->claim);
 }
 
 /* ---- whom to ask for ---- */
@@ -527,9 +704,7 @@ static int start_session(visit_t *visit, const kohomai_identity_t *identity)
     if (!take_token(visit)) {
         return conclude(visit, KOHOMAI_LIMITED, "session");
     }
-    kohomai_dialect_write_session(visit->r->pool, identity->kind, identity->id, visit->return_url,
-                                  &visit->request);
-    return ask(visit);
+    return open_session(visit, identity->kind, identity->id);
 }
 
 /* All that it takes to register the lead later. */
@@ -558,14 +733,12 @@ static int start_register(visit_t *visit, const kohomai_lead_t *lead)
         return conclude(visit, KOHOMAI_FAILED, "workflow-missing");
     }
     visit->registering = 1;
-    if (!take_token(visit)) {
-        return conclude(visit, KOHOMAI_LIMITED, "register");
-    }
     if (visit->child->courier) {
-        visit->record = make_record(visit, lead);
+        visit->own_record = make_record(visit, lead);
     }
     kohomai_dialect_write_register(visit->r->pool, api, lead, visit->return_url, &visit->request);
-    return ask(visit);
+    make_claim(visit);
+    return join(visit);
 }
 
 /* What a fault in the facts comes to: httpd's own answer where the body could not be read. */

@@ -9,6 +9,7 @@
 #include "gate.h"
 #include "key.h"
 #include "park.h"
+#include "repeat.h"
 #include "shared.h"
 
 #include <httpd.h>
@@ -19,6 +20,7 @@ typedef struct {
     kohomai_park_t *park;
     kohomai_gate_t *gate;
     kohomai_shared_t *shared;
+    kohomai_repeat_t *repeat;
     kohomai_keys_t *keys;
     kohomai_courier_t *courier; /* NULL without an outbox, too */
     kohomai_breaker_policy_t breaker;

@@ -459,6 +459,41 @@ void kohomai_visitor_address(const request_rec *r, unsigned char *address)
     }
 }
 
+/* Whether a cookie is one of those that the scripts of Google, Meta, Matomo, Microsoft, Hotjar,
+ * HubSpot or Cloudflare set anew while a visitor clicks. They name no session of the site's. */
+static int is_measuring(const char *cookie)
+{
+    static const char *const names[] = {
+        "_ga=",    "_ga_",   "_gat",   "_gid=",  "_gcl_",   "_fbp=",   "_pk_",  "_uetsid=",
+        "_uetvid", "_clck=", "_clsk=", "_hjSes", "__hssc=", "__hstc=", "__utm", "__cf_bm="};
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strncmp(cookie, names[i], strlen(names[i])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+const char *kohomai_visitor_session(request_rec *r)
+{
+    const char *at = header(r, "Cookie");
+    char *kept = apr_palloc(r->pool, strlen(at) + 1), *end = kept;
+
+    while (*at) {
+        apr_size_t blank = strspn(at, " ;"), len = strcspn(at + blank, ";");
+
+        if (!is_measuring(at + blank)) {
+            memcpy(end, at, blank + len);
+            end += blank + len;
+        }
+        at += blank + len;
+    }
+    *end = '\0';
+    return kept;
+}
+
 /* ---- redirect or JSON ---- */
 
 /* The quality that an Accept header gives a media type by its exact name, in thousandths; 0 where

@@ -49,6 +49,10 @@ int kohomai_visitor_is_preflight(const request_rec *r);
  * spells it, or the first 64 bits of an IPv6 address, of which one customer has them all. */
 void kohomai_visitor_address(const request_rec *r, unsigned char *address);
 
+/* The cookies that tell this browser from others: all but those with which measuring scripts count,
+ * since these change with every click. "" where there are none. */
+const char *kohomai_visitor_session(request_rec *r);
+
 /* Whether this caller wants JSON rather than a redirect. */
 int kohomai_visitor_wants_json(request_rec *r, const kohomai_settings_t *settings);
 

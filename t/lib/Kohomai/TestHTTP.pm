@@ -4,6 +4,7 @@ package Kohomai::TestHTTP;
 
 use strict;
 use warnings;
+use feature 'state';
 
 use Exporter qw(import);
 use File::Temp ();
@@ -34,6 +35,7 @@ sub request_bytes {
     my %given = map { lc $_ => 1 } @headers[grep { $_ % 2 == 0 } 0 .. $#headers];
     unshift @headers, Host => $how{host} // "localhost:$how{port}" if !$given{host};
     push @headers, Connection => 'close' if !$given{connection};
+    push @headers, 'User-Agent' => another_browser() if !$given{'user-agent'};
     my $body = $how{body} // '';
     if ($how{chunked}) {
         push @headers, 'Transfer-Encoding' => 'chunked';
@@ -45,6 +47,12 @@ sub request_bytes {
     my $head = "$method $path HTTP/" . ($how{http} // '1.1') . "\r\n";
     $head .= shift(@headers) . ': ' . shift(@headers) . "\r\n" while @headers;
     return "$head\r\n$body";
+}
+
+# Each request is a browser of its own, unless its headers say which it is: what one browser sends twice is a double click.
+sub another_browser {
+    state $number = 0;
+    return "test-$$-" . ++$number;
 }
 
 # Writes and reads at the same time, since a server may answer before it has read a long body.
@@ -78,7 +86,7 @@ sub h2_request {
     close $body;
     my @curl = (qw(curl --silent --show-error --include --raw --http2 --noproxy * --max-time), PATIENCE,
         '--cacert', $how{cafile}, '--resolve', "localhost:$how{port}:127.0.0.1", '--path-as-is',
-        $method eq 'HEAD' ? '--head' : ('--request', $method));
+        $method eq 'HEAD' ? '--head' : ('--request', $method), '--user-agent', another_browser());
     my @headers = @{$how{headers} || []};
     push @curl, '--header', shift(@headers) . ': ' . shift(@headers) while @headers;
     push @curl, '--data-binary', '@' . $body->filename if defined $how{body};

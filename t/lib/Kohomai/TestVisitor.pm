@@ -5,7 +5,7 @@
 #     $_->ask(GET => '/onboarding') for @visitors;        # all of them wait now
 #     is $_->answer->status, 302 for @visitors;
 #
-# No two visitors have the same User-Agent. It never follows, retries or judges anything.
+# No two visitors have the same User-Agent, unless they are given the same name. It never follows, retries or judges anything.
 package Kohomai::TestVisitor;
 
 use strict;
@@ -27,12 +27,14 @@ use constant PATIENCE => 60;    # seconds without a byte until a visitor says th
 
 my $number = 0;
 
-# visitor(HTTPD), or over TLS: visitor(HTTPD, tls => PORT, version => 'TLSv1_2').
+# visitor(HTTPD), or over TLS: visitor(HTTPD, tls => PORT, version => 'TLSv1_2'). name => TEXT is their User-Agent, from => ADDRESS
+# (of this machine) where they come from.
 sub visitor ($httpd, %how) {
     my $port = $how{tls} // $httpd->port;
-    my $socket = $how{tls} ? tls_socket($port, $how{version}) : IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+    my $socket = $how{tls} ? tls_socket($port, $how{version})
+        : IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, LocalAddr => $how{from} // '127.0.0.1');
     die "no connection to port $port: $@\n" if !$socket;
-    return bless {socket => $socket, port => $port, in => '', name => 'visitor-' . ++$number . "-$$"}, __PACKAGE__;
+    return bless {socket => $socket, port => $port, in => '', name => $how{name} // 'visitor-' . ++$number . "-$$"}, __PACKAGE__;
 }
 
 sub tls_socket ($port, $version) {
