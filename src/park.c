@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* httpd 2.4.63 has it; with an older one every request waits in its thread. */
@@ -33,23 +34,34 @@
 #define CONN_STATE_ASYNC_WAITIO CONN_STATE_LINGER /* never reached */
 #endif
 
+/* What the request's side does until it is woken. */
+typedef enum { BUSY, ASLEEP, PARKED, WOKEN } state_e;
+
 struct kohomai_ticket_t {
     kohomai_ticket_t *next; /* in the free list */
     kohomai_park_t *park;
     atomic_int holders;
-    pthread_mutex_t lock; /* over what follows */
-    pthread_cond_t woken_cond;
-    int woken;
-    int armed;  /* the eventfd tells, not the condition */
-    int wakeup; /* eventfd, made at first need and kept; -1 before */
+    _Atomic(state_e) state;
+    pthread_mutex_t lock;      /* over what follows, for those who are asleep or parked */
+    pthread_cond_t woken_cond; /* wakes who is asleep */
+    int wakeup;                /* eventfd, wakes who is parked; made at first need, -1 before */
+    int written;               /* it was, and must be read before it serves again */
+    apr_time_t since;          /* by steady_now */
 };
 
 struct kohomai_park_t {
     int can_park;       /* the MPM waits for connections */
     atomic_int stopped; /* nobody is brought back any more */
+    int brief_most;     /* threads that may be asleep at once before they park */
+    atomic_int brief;   /* how many are */
+    atomic_int usual;   /* microseconds that a wait took of late, a moving average */
     pthread_mutex_t lock;
     kohomai_ticket_t *free_tickets;
 };
+
+/* Parking costs a visitor's connection some ten system calls and two changes of threads. Where
+ * answers have been quick of late, the thread waits for this one, too, if only so long. */
+#define BRIEF_WAIT apr_time_from_msec(10)
 
 /* What a connection keeps for its parked request; made at first need, used again. */
 typedef struct {
@@ -90,6 +102,9 @@ kohomai_park_t *kohomai_park_create(apr_pool_t *pool)
         park->can_park = 0;
     }
 #endif
+    if (ap_mpm_query(AP_MPMQ_MAX_THREADS, &park->brief_most) == APR_SUCCESS) {
+        park->brief_most /= 2;
+    }
     pthread_mutex_init(&park->lock, NULL);
     apr_pool_cleanup_register(pool, park, free_all, apr_pool_cleanup_null);
     return park;
@@ -98,14 +113,36 @@ kohomai_park_t *kohomai_park_create(apr_pool_t *pool)
 static kohomai_ticket_t *ticket_make(kohomai_park_t *park)
 {
     kohomai_ticket_t *ticket = calloc(1, sizeof(*ticket));
+    pthread_condattr_t steady;
 
     if (ticket) {
         ticket->park = park;
         ticket->wakeup = -1;
         pthread_mutex_init(&ticket->lock, NULL);
-        pthread_cond_init(&ticket->woken_cond, NULL);
+        pthread_condattr_init(&steady);
+        pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+        pthread_cond_init(&ticket->woken_cond, &steady);
+        pthread_condattr_destroy(&steady);
     }
     return ticket;
+}
+
+/* A clock that nobody sets. */
+static apr_time_t steady_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_make(now.tv_sec, now.tv_nsec / 1000);
+}
+
+/* Learns from one wait. Two at once may lose one of them: no matter. */
+static void note_wait(kohomai_park_t *park, apr_interval_time_t took)
+{
+    int usual = atomic_load_explicit(&park->usual, memory_order_relaxed);
+    int sample = took < 10 * BRIEF_WAIT ? (int)took : (int)(10 * BRIEF_WAIT);
+
+    atomic_store_explicit(&park->usual, usual + (sample - usual) / 8, memory_order_relaxed);
 }
 
 kohomai_ticket_t *kohomai_park_hold(kohomai_park_t *park)
@@ -122,7 +159,9 @@ kohomai_ticket_t *kohomai_park_hold(kohomai_park_t *park)
         ticket = ticket_make(park);
     }
     if (ticket) {
-        ticket->woken = ticket->armed = 0;
+        ticket->written = 0;
+        ticket->since = steady_now();
+        atomic_store(&ticket->state, BUSY);
         atomic_store(&ticket->holders, 2);
     }
     return ticket;
@@ -141,7 +180,7 @@ void kohomai_park_release(kohomai_ticket_t *ticket)
     if (atomic_fetch_sub(&ticket->holders, 1) > 1) {
         return;
     }
-    if (ticket->armed && !atomic_load(&park->stopped)) {
+    if (ticket->written && !atomic_load(&park->stopped)) {
         (void)!read(ticket->wakeup, &count, sizeof(count));
     }
     pthread_mutex_lock(&park->lock);
@@ -150,55 +189,95 @@ void kohomai_park_release(kohomai_ticket_t *ticket)
     pthread_mutex_unlock(&park->lock);
 }
 
-void kohomai_park_wake(void *baton)
+/* Makes the eventfd readable. */
+static void ring(kohomai_ticket_t *ticket)
 {
-    kohomai_ticket_t *ticket = baton;
     uint64_t one = 1;
 
     pthread_mutex_lock(&ticket->lock);
-    ticket->woken = 1;
-    if (!ticket->armed) {
-        pthread_cond_signal(&ticket->woken_cond);
-    }
-    else if (!atomic_load(&ticket->park->stopped)) {
+    if (ticket->wakeup >= 0 && !atomic_load(&ticket->park->stopped)) {
+        ticket->written = 1;
         (void)!write(ticket->wakeup, &one, sizeof(one)); /* an eventfd of 0 takes it at once */
     }
     pthread_mutex_unlock(&ticket->lock);
-    kohomai_park_release(ticket);
 }
 
-static void ticket_wait(kohomai_ticket_t *ticket)
+void kohomai_park_wake(void *baton)
 {
-    pthread_mutex_lock(&ticket->lock);
-    while (!ticket->woken) {
-        pthread_cond_wait(&ticket->woken_cond, &ticket->lock);
+    kohomai_ticket_t *ticket = baton;
+
+    note_wait(ticket->park, steady_now() - ticket->since);
+    switch (atomic_exchange(&ticket->state, WOKEN)) {
+    case PARKED:
+        ring(ticket);
+        break;
+    case ASLEEP: /* whoever saw another state has let go of the lock, and waits, from here on */
+        pthread_mutex_lock(&ticket->lock);
+        pthread_mutex_unlock(&ticket->lock);
+        pthread_cond_signal(&ticket->woken_cond);
+        break;
+    default:
+        break;
     }
-    pthread_mutex_unlock(&ticket->lock);
+    kohomai_park_release(ticket);
 }
 
 int kohomai_park_is_woken(kohomai_ticket_t *ticket)
 {
-    int woken;
+    return atomic_load(&ticket->state) == WOKEN;
+}
+
+/* Goes from one state to another, unless it was woken meanwhile. */
+static int ticket_turn(kohomai_ticket_t *ticket, state_e from, state_e to)
+{
+    return atomic_compare_exchange_strong(&ticket->state, &from, to);
+}
+
+/* Sleeps until the ticket is woken, or until a time (by steady_now; 0: for as long as it takes). */
+static void ticket_sleep(kohomai_ticket_t *ticket, apr_time_t until)
+{
+    struct timespec end = {.tv_sec = (time_t)apr_time_sec(until),
+                           .tv_nsec = (long)apr_time_usec(until) * 1000};
+    int rc = 0;
 
     pthread_mutex_lock(&ticket->lock);
-    woken = ticket->woken;
+    if (ticket_turn(ticket, BUSY, ASLEEP)) {
+        while (!kohomai_park_is_woken(ticket) && rc == 0) {
+            rc = until ? pthread_cond_timedwait(&ticket->woken_cond, &ticket->lock, &end)
+                       : pthread_cond_wait(&ticket->woken_cond, &ticket->lock);
+        }
+        ticket_turn(ticket, ASLEEP, BUSY);
+    }
     pthread_mutex_unlock(&ticket->lock);
-    return woken;
+}
+
+/* Sleeps for a moment, if that is likely to be enough. */
+static void ticket_sleep_briefly(kohomai_ticket_t *ticket)
+{
+    kohomai_park_t *park = ticket->park;
+
+    if (kohomai_park_is_woken(ticket) ||
+        atomic_load_explicit(&park->usual, memory_order_relaxed) >= BRIEF_WAIT) {
+        return;
+    }
+    if (atomic_fetch_add(&park->brief, 1) < park->brief_most) {
+        ticket_sleep(ticket, ticket->since + BRIEF_WAIT);
+        if (!kohomai_park_is_woken(ticket)) {
+            note_wait(park, 10 * BRIEF_WAIT); /* else one that hangs would be heard of too late */
+        }
+    }
+    atomic_fetch_sub(&park->brief, 1);
 }
 
 /* From here on the eventfd tells. 0 where the ticket is woken already, or the system has no
  * descriptor left: the thread can wait then. */
 static int ticket_arm(kohomai_ticket_t *ticket)
 {
-    int armed;
-
     if (ticket->wakeup < 0) {
         ticket->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
-    pthread_mutex_lock(&ticket->lock);
-    armed = ticket->armed = ticket->wakeup >= 0 && !ticket->woken;
-    pthread_mutex_unlock(&ticket->lock);
-    return armed;
+    return ticket->wakeup >= 0 &&
+           (ticket_turn(ticket, BUSY, PARKED) || atomic_load(&ticket->state) == PARKED);
 }
 
 /* ---- descriptors ---- */
@@ -230,8 +309,9 @@ static void take_loss(stall_t *stall)
     kohomai_ticket_t *ticket = stall->ticket;
 
     pthread_mutex_lock(&ticket->lock);
-    ticket->armed = 0;
     ticket->wakeup = -1;
+    ticket->written = 0;
+    ticket_turn(ticket, PARKED, BUSY);
     pthread_mutex_unlock(&ticket->lock);
     close(stall->visitor);
 }
@@ -278,9 +358,10 @@ int kohomai_park_wait(kohomai_ticket_t *ticket, request_rec *r, const kohomai_st
     stall_t *stall;
 
     if (!ticket->park->can_park || !can_park(r)) {
-        ticket_wait(ticket);
+        ticket_sleep(ticket, 0);
         return OK;
     }
+    ticket_sleep_briefly(ticket);
     if (kohomai_park_is_woken(ticket)) {
         return OK;
     }
@@ -350,7 +431,7 @@ static int settle(conn_rec *c, stall_t *stall)
             c->cs->sense = CONN_SENSE_WANT_READ;
             break;
         }
-        ticket_wait(stall->ticket);
+        ticket_sleep(stall->ticket, 0);
         inside = c;
         go_on(c, stall);
         inside = outside;
