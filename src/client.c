@@ -29,6 +29,7 @@
 #define IDLE_SECONDS_ONCE 2L
 #define IDLE_SECONDS 100L
 #define HEADERS_MAX (64 * 1024) /* bytes of an answer's head; libcurl bounds single lines only */
+#define RECEIVE_BUFFER 4096L    /* bytes that each call under way has; answers are small */
 #define STOP_PATIENCE 2         /* seconds */
 #define WATCH_TAG (1ULL << 63)  /* an event about a visitor, not about a descriptor of libcurl's */
 
@@ -41,11 +42,16 @@ APR_RING_HEAD(call_list_t, kohomai_call_t);
  * are spared the two system calls. */
 #define WATCH_AFTER apr_time_from_sec(1)
 
+/* For so long after the last call the I/O thread does not sleep without an end, so that the next
+ * sender need not wake it. */
+#define LINGER apr_time_from_sec(1)
+
 struct kohomai_call_t {
     kohomai_call_t *next;           /* in the hand-over stack, or in the free list */
     kohomai_call_t *next_abandoned; /* in the stack of those */
     kohomai_client_t *client;
-    apr_pool_t *pool; /* holds the order's copies; cleared between uses */
+    char *copies; /* of the order's strings; kept for the next use, wiped between uses */
+    apr_size_t copies_len, copies_size;
     kohomai_order_t order;
     kohomai_reply_t reply;
     kohomai_done_io_fn done;
@@ -75,10 +81,13 @@ struct kohomai_client_t {
     _Atomic(kohomai_call_t *) arrivals;  /* a stack; the thread takes all at once */
     _Atomic(kohomai_call_t *) abandoned; /* likewise */
     atomic_int stopping;
-    /* What follows is the I/O thread's. */
+    atomic_int opened;
+    pthread_mutex_t engine;  /* what follows, and all _io_ functions, are whose who holds it */
+    apr_time_t asleep_until; /* by steady_now: the I/O thread looks again then; 0: not by itself */
     int epoll;
     CURLM *multi;
     CURLSH *tls_sessions;
+    apr_time_t last_start;            /* of a call, by steady_now; 0: there was none */
     apr_time_t next_end;              /* no call under way ends before, by steady_now; 0: none is */
     struct call_list_t lists[STAGES]; /* LATER by not_before, the others by age */
 };
@@ -106,7 +115,7 @@ static kohomai_call_t *call_take(kohomai_client_t *client)
     apr_thread_mutex_unlock(client->lock);
     if (!call) {
         call = calloc(1, sizeof(*call));
-        if (!call || apr_pool_create_unmanaged(&call->pool) != APR_SUCCESS) {
+        if (!call) {
             abort(); /* as httpd does when memory is gone */
         }
         call->client = client;
@@ -131,11 +140,22 @@ static void call_destroy(kohomai_call_t *call)
         curl_easy_cleanup(call->easy);
         close_sessions(call->client);
     }
-    apr_pool_destroy(call->pool);
+    free(call->copies);
     free(call->answer);
 #ifndef __clang_analyzer__ /* it cannot count holders, and takes the other side's use for a fault */
     free(call);
 #endif
+}
+
+/* The key, the lead and the link shall not lie about in memory. */
+static void call_wipe(kohomai_call_t *call)
+{
+    if (call->copies_len) {
+        explicit_bzero(call->copies, call->copies_len);
+    }
+    if (call->answer_len) {
+        explicit_bzero(call->answer, call->answer_len);
+    }
 }
 
 void kohomai_call_release(kohomai_call_t *call)
@@ -146,10 +166,7 @@ void kohomai_call_release(kohomai_call_t *call)
     if (atomic_fetch_sub(&call->holders, 1) > 1) {
         return;
     }
-    if (call->order.authorization) {
-        explicit_bzero((char *)call->order.authorization, strlen(call->order.authorization));
-    }
-    apr_pool_clear(call->pool);
+    call_wipe(call);
     apr_thread_mutex_lock(client->lock);
     finished = atomic_load(&client->finished);
     if (!finished) {
@@ -167,15 +184,48 @@ const kohomai_reply_t *kohomai_call_reply(const kohomai_call_t *call)
     return &call->reply;
 }
 
+static void *copy(char **room, const void *bytes, apr_size_t len)
+{
+    char *place = memcpy(*room, bytes, len);
+
+    *room += len;
+    return place;
+}
+
+/* Copies the order's strings into one block. */
+static void call_copy(kohomai_call_t *call)
+{
+    kohomai_order_t *order = &call->order;
+    const char **texts[] = {&order->url, &order->authorization, &order->ca_file};
+    apr_size_t i, len = order->body_len;
+    char *room;
+
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        len += *texts[i] ? strlen(*texts[i]) + 1 : 0;
+    }
+    if (len > call->copies_size) {
+        free(call->copies);
+        call->copies = malloc(len);
+        call->copies_size = len;
+    }
+    call->copies_len = len;
+    if (len == 0) {
+        return; /* a nap */
+    }
+    room = call->copies;
+    if (!room) {
+        abort(); /* as httpd does when memory is gone */
+    }
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        *texts[i] = *texts[i] ? copy(&room, *texts[i], strlen(*texts[i]) + 1) : NULL;
+    }
+    order->body = order->body ? copy(&room, order->body, order->body_len) : "";
+}
+
 static void call_fill(kohomai_call_t *call, const kohomai_order_t *order)
 {
-    apr_pool_t *pool = call->pool;
-
     call->order = *order;
-    call->order.url = apr_pstrdup(pool, order->url);
-    call->order.authorization = apr_pstrdup(pool, order->authorization);
-    call->order.ca_file = apr_pstrdup(pool, order->ca_file);
-    call->order.body = apr_pmemdup(pool, order->body, order->body_len);
+    call_copy(call);
     call->reply = (kohomai_reply_t){.fate = KOHOMAI_STOPPED, .body = "", .detail = ""};
     call->stage = STAGE_NONE;
     call->body_read = call->headers_read = call->answer_len = 0;
@@ -319,6 +369,7 @@ static CURL *easy_make_io(kohomai_call_t *call)
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_SHARE, call->client->tls_sessions);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_io);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_body_io);
     curl_easy_setopt(easy, CURLOPT_READDATA, call);
@@ -359,6 +410,9 @@ static void easy_set_io(kohomai_call_t *call, apr_interval_time_t left)
     curl_easy_setopt(call->easy, CURLOPT_URL, call->order.url);
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->order.body_len);
+    /* What may be repeated is libcurl's, which sends it together with the head; else on_body_io
+     * says what went out. */
+    curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->order.once ? NULL : call->order.body);
     easy_set_trust_io(call);
     curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, (long)call->again);
     curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN,
@@ -406,7 +460,7 @@ static void call_begin_io(kohomai_client_t *client, kohomai_call_t *call)
         call_end_io(call, KOHOMAI_STOPPED, "libcurl refused the call");
         return;
     }
-    call->started = steady_now();
+    call->started = client->last_start = steady_now();
     call->ends = call->started + left;
     if (!client->next_end || call->ends < client->next_end) {
         client->next_end = call->ends;
@@ -458,9 +512,13 @@ static void call_unwatch_io(kohomai_client_t *client, kohomai_call_t *call)
 /* Takes the call out of libcurl's hands and out of its list. */
 static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
 {
+    long sent = 0;
+
     call_unwatch_io(client, call);
     if (call->stage != STAGE_LATER) {
         curl_multi_remove_handle(client->multi, call->easy);
+        curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+        call->reply.maybe_sent |= sent > 0;
     }
     call_move_io(call, STAGE_NONE);
 }
@@ -699,21 +757,24 @@ static int wait_milliseconds_io(const kohomai_client_t *client)
 
         wait = sooner(wait, due < 0 ? 0 : due);
     }
+    if (client->last_start) {
+        apr_interval_time_t due = client->last_start + LINGER - steady_now();
+
+        wait = due <= 0 ? wait : sooner(wait, due);
+    }
     return wait < 0 ? -1 : (int)((wait + 999) / 1000);
 }
 
 static void handle_event_io(kohomai_client_t *client, const struct epoll_event *event)
 {
     int action = 0, running;
-    uint64_t count;
 
     if (event->data.u64 & WATCH_TAG) {
         handle_departure_io(client, (kohomai_call_t *)(uintptr_t)(event->data.u64 & ~WATCH_TAG));
         return;
     }
     if (event->data.fd == client->wakeup) {
-        (void)!read(client->wakeup, &count, sizeof(count));
-        return;
+        return; /* edge-triggered: the next write tells again, read or not */
     }
     action |= event->events & EPOLLIN ? CURL_CSELECT_IN : 0;
     action |= event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
@@ -721,15 +782,11 @@ static void handle_event_io(kohomai_client_t *client, const struct epoll_event *
     curl_multi_socket_action(client->multi, event->data.fd, action, &running);
 }
 
-static void turn_io(kohomai_client_t *client)
+/* Takes what is due but for answers: what was sent, given up, or has its time come. */
+static void take_work_io(kohomai_client_t *client)
 {
-    struct epoll_event events[EVENTS_PER_WAIT];
-    int n = epoll_wait(client->epoll, events, EVENTS_PER_WAIT, wait_milliseconds_io(client));
-    int i, running;
+    int running;
 
-    for (i = 0; i < n; i++) {
-        handle_event_io(client, &events[i]);
-    }
     take_arrivals_io(client);
     take_abandoned_io(client);
     take_due_io(client);
@@ -741,9 +798,34 @@ static void turn_io(kohomai_client_t *client)
     take_results_io(client);
 }
 
+/* Whether somebody stacked up a call; asked after letting go of the engine. It writes what it reads:
+ * so either it sees a call, or who stacks that up afterwards finds the engine free. */
+static int work_is_left(kohomai_client_t *client)
+{
+    kohomai_call_t *none = NULL;
+
+    return !atomic_compare_exchange_strong(&client->arrivals, &none, NULL);
+}
+
+/* One turn of the I/O thread, which lets go of the engine only while it waits. */
+static void turn_io(kohomai_client_t *client)
+{
+    struct epoll_event events[EVENTS_PER_WAIT];
+    int wait = wait_milliseconds_io(client), n, i;
+
+    client->asleep_until = wait < 0 ? 0 : steady_now() + apr_time_from_msec(wait);
+    pthread_mutex_unlock(&client->engine);
+    n = epoll_wait(client->epoll, events, EVENTS_PER_WAIT, work_is_left(client) ? 0 : wait);
+    pthread_mutex_lock(&client->engine);
+    for (i = 0; i < n; i++) {
+        handle_event_io(client, &events[i]);
+    }
+    take_work_io(client);
+}
+
 static int open_io(kohomai_client_t *client)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (unsigned)client->wakeup};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = (unsigned)client->wakeup};
     int stage;
 
     for (stage = STAGE_LATER; stage < STAGES; stage++) {
@@ -800,12 +882,15 @@ static void *APR_THREAD_FUNC run_io(apr_thread_t *thread, void *baton)
     if (!opened) {
         atomic_store(&client->stopping, 1);
     }
+    pthread_mutex_lock(&client->engine);
+    atomic_store(&client->opened, opened);
     while (!atomic_load(&client->stopping)) {
         turn_io(client);
     }
     take_arrivals_io(client);
     take_abandoned_io(client);
     close_io(client);
+    pthread_mutex_unlock(&client->engine);
     return NULL;
 }
 
@@ -825,6 +910,39 @@ static int start_thread(kohomai_client_t *client)
     return ready;
 }
 
+/* Whether the I/O thread sleeps past the moment when something must be done. */
+static int oversleeps_io(const kohomai_client_t *client)
+{
+    int wait = wait_milliseconds_io(client);
+
+    /* A millisecond, to which waits are rounded, is no difference. */
+    return wait >= 0 && (client->asleep_until == 0 ||
+                         steady_now() + apr_time_from_msec(wait + 1) < client->asleep_until);
+}
+
+/* Sends what is stacked up at once, on this thread, where nobody holds the engine: that spares the
+ * I/O thread a wake-up, and the call a change of threads. Else whoever holds it looks again after
+ * letting go. */
+static void drive(kohomai_client_t *client)
+{
+    int must_wake = !atomic_load(&client->opened), stopping = 0;
+
+    while (!must_wake && !stopping && work_is_left(client)) {
+        if (pthread_mutex_trylock(&client->engine) != 0) {
+            return;
+        }
+        stopping = atomic_load(&client->stopping);
+        if (!stopping) {
+            take_work_io(client);
+            must_wake = oversleeps_io(client);
+        }
+        pthread_mutex_unlock(&client->engine);
+    }
+    if (must_wake) {
+        wake(client);
+    }
+}
+
 kohomai_call_t *kohomai_client_send(kohomai_client_t *client, const kohomai_order_t *order,
                                     kohomai_done_io_fn done, void *baton)
 {
@@ -842,9 +960,7 @@ kohomai_call_t *kohomai_client_send(kohomai_client_t *client, const kohomai_orde
     do {
         call->next = top;
     } while (!atomic_compare_exchange_weak(&client->arrivals, &top, call));
-    if (!top) {
-        wake(client); /* else whoever was first has seen to it */
-    }
+    drive(client);
     if (atomic_load(&client->stopping)) {
         take_arrivals_io(client); /* the thread may have looked for the last time */
     }
@@ -933,6 +1049,7 @@ kohomai_client_t *kohomai_client_create(apr_pool_t *pool)
         apr_thread_mutex_create(&client->lock, APR_THREAD_MUTEX_DEFAULT, pool) != APR_SUCCESS) {
         return NULL;
     }
+    pthread_mutex_init(&client->engine, NULL);
     apr_pool_pre_cleanup_register(pool, client, stop_with_pool);
     return client;
 }
