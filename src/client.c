@@ -512,13 +512,13 @@ static void call_unwatch_io(kohomai_client_t *client, kohomai_call_t *call)
 /* Takes the call out of libcurl's hands and out of its list. */
 static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
 {
-    long sent = 0;
+    curl_off_t began = 0;
 
     call_unwatch_io(client, call);
     if (call->stage != STAGE_LATER) {
         curl_multi_remove_handle(client->multi, call->easy);
-        curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
-        call->reply.maybe_sent |= sent > 0;
+        curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &began);
+        call->reply.maybe_sent |= began > 0 && !call->order.once;
     }
     call_move_io(call, STAGE_NONE);
 }
