@@ -93,15 +93,13 @@ int kohomai_limit_take(kohomai_limit_set_t *set, uint64_t tag, const kohomai_lim
 void kohomai_limit_give_back(kohomai_limit_set_t *set, uint64_t tag,
                              const kohomai_limit_policy_t *policy, apr_time_t time)
 {
-    uint64_t now = ticks_of(time), pace = pace_of(policy), bucket, lack;
+    uint64_t now = ticks_of(time), pace = pace_of(policy), bucket;
     _Atomic uint64_t *place;
 
     do {
         place = find(set, tag, now, &bucket);
-        if (bucket >> TIME_BITS != tag) {
-            return; /* forgotten meanwhile, and so full */
+        if (bucket >> TIME_BITS != tag || !lack_of(bucket, now)) {
+            return; /* forgotten meanwhile, or filled by itself */
         }
-        lack = lack_of(bucket, now);
-        lack = lack > pace ? lack - pace : 0;
-    } while (!atomic_compare_exchange_weak(place, &bucket, bucket_of(tag, now + lack)));
+    } while (!atomic_compare_exchange_weak(place, &bucket, bucket_of(tag, bucket - pace)));
 }

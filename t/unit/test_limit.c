@@ -233,6 +233,18 @@ static void what_was_not_needed_can_be_given_back(apr_pool_t *pool)
     expect(take_many(&set, 2, &sixty, START + HOUR, 100) == 60, "nor does an unknown one");
 }
 
+/* Who reads the clock a little earlier must not find a bucket emptier because of it. */
+static void what_is_given_back_late_takes_nothing_away(apr_pool_t *pool)
+{
+    static const kohomai_limit_policy_t three = {3, 3 * SECOND};
+    kohomai_limit_set_t set = {0};
+
+    (void)pool;
+    expect(take(&set, 1, &three, START), "the first");
+    kohomai_limit_give_back(&set, 1, &three, START + HOUR);
+    expect(take_many(&set, 1, &three, START + HOUR - 9 * SECOND, 4) == 3, "as if nothing was");
+}
+
 static void those_who_share_a_set_do_not_notice(apr_pool_t *pool)
 {
     kohomai_limit_set_t set = {0};
@@ -449,6 +461,7 @@ int main(void)
         UNIT(what_was_not_needed_can_be_given_back),
         UNIT(giving_back_finds_only_ones_own),
         UNIT(full_buckets_are_forgotten_first),
+        UNIT(what_is_given_back_late_takes_nothing_away),
         UNIT(those_who_share_a_set_do_not_notice),
         UNIT(policies_do_not_disturb_each_other),
         UNIT(a_flood_refuses_nobody),
