@@ -178,6 +178,14 @@ static kohomai_limit_e limit_kind(const visit_t *visit)
     return visit->registering ? KOHOMAI_LIMIT_REGISTER : KOHOMAI_LIMIT_SESSION;
 }
 
+/* mod_remoteip knows the visitor's own address where the connection is a proxy's. */
+static void find_address(const visit_t *visit, unsigned char *address)
+{
+    const apr_sockaddr_t *from = visit->r->useragent_addr;
+
+    kohomai_limit_address(from->ipaddr_ptr, from->ipaddr_len, address);
+}
+
 /* Whether the visitor's address may have another call; if not, retry_after says when. It counts
  * only where all is there for a call, and once, however many calls it takes. */
 static int take_token(visit_t *visit)
@@ -190,7 +198,7 @@ static int take_token(visit_t *visit)
     if (!policy->count || !visit->child->shared) {
         return 1;
     }
-    kohomai_visitor_address(visit->r, address);
+    find_address(visit, address);
     if (kohomai_shared_take(visit->child->shared, address, limit_kind(visit), policy,
                             apr_time_now(), &again)) {
         visit->token = policy;
@@ -206,7 +214,7 @@ static void return_token(visit_t *visit)
     unsigned char address[KOHOMAI_ADDRESS_SIZE];
 
     if (visit->token) {
-        kohomai_visitor_address(visit->r, address);
+        find_address(visit, address);
         kohomai_shared_give_back(visit->child->shared, address, limit_kind(visit), visit->token,
                                  apr_time_now());
         visit->token = NULL;

@@ -4,6 +4,8 @@
  * Never: reads a clock, waits, or knows who a visitor is. */
 #include "limit.h"
 
+#include <string.h>
+
 /* Time is counted in sixteenths of a millisecond, and begins anew every two years: so only the
  * difference of two times means something. */
 #define TIME_BITS 40
@@ -102,4 +104,19 @@ void kohomai_limit_give_back(kohomai_limit_set_t *set, uint64_t tag,
             return; /* forgotten meanwhile, or filled by itself */
         }
     } while (!atomic_compare_exchange_weak(place, &bucket, bucket_of(tag, bucket - pace)));
+}
+
+void kohomai_limit_address(const unsigned char *ip, int len, unsigned char *address)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    memset(address, 0, KOHOMAI_ADDRESS_SIZE);
+    if (len == 16 && memcmp(ip, mapped, sizeof(mapped)) == 0) {
+        ip += sizeof(mapped);
+        len = 4;
+    }
+    if (len == 4 || len == 16) {
+        address[0] = (unsigned char)len;
+        memcpy(address + 1, ip, len == 4 ? 4 : 8);
+    }
 }

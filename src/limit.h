@@ -12,9 +12,6 @@
 /* What is counted, each by itself. */
 typedef enum { KOHOMAI_LIMIT_REGISTER, KOHOMAI_LIMIT_SESSION, KOHOMAI_LIMITS } kohomai_limit_e;
 
-/* How many bytes tell one visitor's address from another's. */
-#define KOHOMAI_ADDRESS_SIZE 9
-
 /* A bucket holds count tokens, which come back one by one, all of them within duration. */
 typedef struct {
     int count; /* 0: there is no limit */
@@ -43,6 +40,13 @@ typedef struct {
 typedef struct {
     _Atomic uint64_t buckets[KOHOMAI_LIMIT_WAYS];
 } kohomai_limit_set_t;
+
+/* The bytes by which IP addresses are told apart here: those of an IPv4 address, also where IPv6
+ * spells it (::ffff:192.0.2.1), or the first 64 bits of an IPv6 address, since one customer has all
+ * of them. ip has 4 or 16 bytes in the order of the network; all addresses of another length are
+ * one. */
+#define KOHOMAI_ADDRESS_SIZE 9
+void kohomai_limit_address(const unsigned char *ip, int len, unsigned char *address);
 
 /* Takes a token from the bucket of a tag (1 to KOHOMAI_LIMIT_TAG_MAX). 1 if there was one; else 0,
  * with *again set to the time until there is. One tag must always come with the same policy. */

@@ -442,23 +442,6 @@ int kohomai_visitor_is_foreign(request_rec *r, const kohomai_settings_t *setting
     return *site != '\0';
 }
 
-void kohomai_visitor_address(const request_rec *r, unsigned char *address)
-{
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    const unsigned char *bytes = r->useragent_addr->ipaddr_ptr;
-    int len = r->useragent_addr->ipaddr_len;
-
-    memset(address, 0, KOHOMAI_ADDRESS_SIZE);
-    if (len == 16 && memcmp(bytes, mapped, sizeof(mapped)) == 0) {
-        bytes += sizeof(mapped);
-        len = 4;
-    }
-    address[0] = (unsigned char)len;
-    if (len == 4 || len == 16) {
-        memcpy(address + 1, bytes, len == 4 ? 4 : 8);
-    }
-}
-
 /* Whether a cookie is one of those that the scripts of Google, Meta, Matomo, Microsoft, Hotjar,
  * HubSpot or Cloudflare set anew while a visitor clicks. They name no session of the site's. */
 static int is_measuring(const char *cookie)

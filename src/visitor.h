@@ -45,10 +45,6 @@ const char *kohomai_visitor_origin(request_rec *r, const kohomai_settings_t *set
 /* Whether a browser asks if a page of another origin may send what it wants to send. */
 int kohomai_visitor_is_preflight(const request_rec *r);
 
-/* Writes KOHOMAI_ADDRESS_SIZE bytes by which visitors are counted: an IPv4 address, also where IPv6
- * spells it, or the first 64 bits of an IPv6 address, of which one customer has them all. */
-void kohomai_visitor_address(const request_rec *r, unsigned char *address);
-
 /* The cookies that tell this browser from others: all but those with which measuring scripts count,
  * since these change with every click. "" where there are none. */
 const char *kohomai_visitor_session(request_rec *r);

@@ -98,6 +98,9 @@ $httpd = server(1, 4, 'KohomaiBreaker 1 1h', at('/sick', 'KohomaiRateLimit 3/1h'
 is status('/sick'), 502, 'an API that fails';
 is_deeply [map { status('/sick') } 1 .. 20], [(503) x 20], 'is left alone, and that uses up nothing';
 ends_well($httpd);
+$httpd = server(1, 4, 'KohomaiBreaker Off', at('/busy', 'KohomaiRateLimit 3/1h', 'KohomaiRetry 0', 'KohomaiBaseURL ' . $api->base('status=429')));
+is_deeply [map { status('/busy') } 1 .. 5], [503, 503, 503, 429, 429], 'an API that is asked, and is busy, has been asked';
+ends_well($httpd);
 
 # --- The default ---------------------------------------------------------------------------------------------------------------
 $api->clear;

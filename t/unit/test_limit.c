@@ -3,6 +3,7 @@
 #include "limit.h"
 #include "unit.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 
 #define SECOND apr_time_from_sec(1)
@@ -389,6 +390,60 @@ static void who_keeps_to_the_limit_is_never_refused(apr_pool_t *pool)
     expect(kept > 10000 && refused == 0, "%d refused of %d", refused, kept);
 }
 
+/* ---- addresses ---- */
+
+static const char *address_of(apr_pool_t *pool, const char *text)
+{
+    unsigned char address[KOHOMAI_ADDRESS_SIZE], ip[16];
+    int len = strchr(text, ':') ? 16 : 4;
+
+    assert_int_equal(inet_pton(len == 16 ? AF_INET6 : AF_INET, text, ip), 1);
+    memset(address, 0xaa, sizeof(address));
+    kohomai_limit_address((unsigned char *)bare(pool, (char *)ip, (apr_size_t)len), len, address);
+    return apr_pstrmemdup(pool, (char *)address, sizeof(address));
+}
+
+static void addresses_are_one_visitor_or_two(apr_pool_t *pool)
+{
+    static const struct {
+        const char *one, *other;
+        int same;
+    } rows[] = {
+        {"192.0.2.1", "192.0.2.1", 1},
+        {"192.0.2.1", "192.0.2.2", 0},
+        {"192.0.2.1", "193.0.2.1", 0},
+        {"192.0.2.1", "::ffff:192.0.2.1", 1},
+        {"192.0.2.1", "::ffff:192.0.2.2", 0},
+        {"::ffff:192.0.2.1", "::ffff:192.0.2.2", 0},
+        {"192.0.2.1", "::192.0.2.1", 0},
+        {"192.0.2.1", "::1:ffff:192.0.2.1", 0},
+        {"192.0.2.1", "c000:201::", 0},
+        {"0.0.0.0", "::", 0},
+        {"2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff", 1},
+        {"2001:db8:0:1::1", "2001:db8:0:2::1", 0},
+        {"2001:db8::1", "2001:db9::1", 0},
+        {"fe80::1", "fe80::2", 1},
+    };
+    size_t i;
+
+    for (i = 0; i < ROWS(rows); i++) {
+        int same_bytes = memcmp(address_of(pool, rows[i].one), address_of(pool, rows[i].other),
+                                KOHOMAI_ADDRESS_SIZE) == 0;
+
+        expect(same_bytes == rows[i].same, "%s and %s", rows[i].one, rows[i].other);
+    }
+}
+
+static void what_is_no_ip_address_is_one_visitor(apr_pool_t *pool)
+{
+    unsigned char one[KOHOMAI_ADDRESS_SIZE], other[KOHOMAI_ADDRESS_SIZE];
+
+    kohomai_limit_address(NULL, 0, one);
+    kohomai_limit_address((unsigned char *)bare(pool, "12345", 5), 5, other);
+    expect(memcmp(one, other, sizeof(one)) == 0, "alike");
+    expect(memcmp(one, address_of(pool, "0.0.0.0"), sizeof(one)) != 0, "and not 0.0.0.0");
+}
+
 /* ---- many at once ---- */
 
 static const kohomai_limit_policy_t plenty = {20000, apr_time_from_sec(86400)};
@@ -467,6 +522,8 @@ int main(void)
         UNIT(a_flood_refuses_nobody),
         UNIT(a_flood_does_not_free_who_asked_too_often),
         UNIT(who_keeps_to_the_limit_is_never_refused),
+        UNIT(addresses_are_one_visitor_or_two),
+        UNIT(what_is_no_ip_address_is_one_visitor),
         UNIT(many_at_once_get_exactly_what_one_would),
     };
 
