@@ -654,6 +654,7 @@ static int nap(visit_t *visit)
 static int register_lead(visit_t *visit)
 {
     if (!take_token(visit)) {
+        visit->request.call = NULL; /* it was written, but will not be made */
         return conclude(visit, KOHOMAI_LIMITED, "register");
     }
     visit->record = visit->own_record;
