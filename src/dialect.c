@@ -235,7 +235,6 @@ static const char *read_ids(const cJSON *answer, kohomai_verdict_t *verdict)
     if (!journey || !user) {
         return "answer-id";
     }
-    verdict->says = *journey || *user ? KOHOMAI_SAYS_ID : KOHOMAI_SAYS_TAKEN;
     verdict->id_kind = *journey ? KOHOMAI_ID_JOURNEY : KOHOMAI_ID_USER;
     verdict->id = *journey ? journey : user;
     return NULL;
@@ -244,7 +243,7 @@ static const char *read_ids(const cJSON *answer, kohomai_verdict_t *verdict)
 static const char *read_object(const cJSON *answer, kohomai_verdict_t *verdict)
 {
     const char *link = text_member(answer, "ConnectionURL");
-    const char *until = text_member(answer, "ValidUntil");
+    const char *until = text_member(answer, "ValidUntil"), *fault;
 
     if (!cJSON_IsObject(answer)) {
         return "answer-json";
@@ -252,8 +251,10 @@ static const char *read_object(const cJSON *answer, kohomai_verdict_t *verdict)
     if (!link || !until) {
         return "answer-form";
     }
+    fault = read_ids(answer, verdict);
     if (*link == '\0') {
-        return read_ids(answer, verdict);
+        verdict->says = *verdict->id ? KOHOMAI_SAYS_ID : KOHOMAI_SAYS_TAKEN;
+        return fault;
     }
     verdict->says = KOHOMAI_SAYS_LINK;
     verdict->link = link;

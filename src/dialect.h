@@ -65,7 +65,8 @@ typedef struct {
     const char *reason;      /* a stable word, "" where says is the whole story */
     const char *link;        /* KOHOMAI_SAYS_LINK */
     const char *valid_until; /* as the API spells it (RFC 3339), "" where it does not */
-    const char *id;          /* KOHOMAI_SAYS_ID: digits exactly as in the answer */
+    const char *id;          /* KOHOMAI_SAYS_ID: digits exactly as in the answer;
+                                KOHOMAI_SAYS_LINK: the same, "" where it names none */
     kohomai_id_e id_kind;
 } kohomai_verdict_t;
 

@@ -27,22 +27,23 @@ typedef struct kohomai_visit_t {
     request_rec *r;
     const kohomai_child_t *child;
     const kohomai_settings_t *settings;
-    apr_time_t began, deadline;          /* the ceiling counts from the first call on */
-    apr_table_t *site_headers;           /* what r->err_headers_out was without us, for pass */
-    int passed;                          /* the site answers */
-    const char *return_url;              /* "" for none */
-    kohomai_request_t request;           /* what is, or was last, asked of the API */
-    int registering;                     /* the call under way registers */
-    int maybe_sent;                      /* a registration may have reached the API */
-    kohomai_claim_t claim;               /* to be the one who registers, among equal clicks */
-    int naps;                            /* so far, while an equal click registers */
-    int repeats;                         /* it has an equal click's answer */
-    int inside;                          /* counted by the gate */
-    const kohomai_limit_policy_t *token; /* taken of its bucket, and not yet used by a call */
-    int tries;                           /* of this request, so far */
-    apr_time_t not_before;               /* when the next try may go out */
-    kohomai_may_e may;                   /* what the breaker said of the call under way */
-    kohomai_ticket_t *ticket;            /* ours while call is */
+    apr_time_t began, deadline;           /* the ceiling counts from the first call on */
+    apr_table_t *site_headers;            /* what r->err_headers_out was without us, for pass */
+    int passed;                           /* the site answers */
+    const char *return_url;               /* "" for none */
+    kohomai_request_t request;            /* what is, or was last, asked of the API */
+    int registering;                      /* the call under way registers */
+    int maybe_sent;                       /* a registration may have reached the API */
+    kohomai_claim_t claim;                /* to be the one who registers, among equal clicks */
+    int naps;                             /* so far, while an equal click registers */
+    int repeats;                          /* it has an equal click's answer */
+    const kohomai_repeat_answer_t *first; /* that, while its link may yet be needed; else NULL */
+    int inside;                           /* counted by the gate */
+    const kohomai_limit_policy_t *token;  /* taken of its bucket, and not yet used by a call */
+    int tries;                            /* of this request, so far */
+    apr_time_t not_before;                /* when the next try may go out */
+    kohomai_may_e may;                    /* what the breaker said of the call under way */
+    kohomai_ticket_t *ticket;             /* ours while call is */
     kohomai_call_t *call;
     int api_status, retry_after;
     const char *detail;                 /* of the last call, for the log */
@@ -54,6 +55,7 @@ typedef struct kohomai_visit_t {
 } visit_t;
 
 static int ask(visit_t *visit);
+static int conclude_with_its_link(visit_t *visit);
 
 /* ---- the end of a visit ---- */
 
@@ -231,10 +233,16 @@ static void tell_repeats(visit_t *visit, kohomai_outcome_e outcome, const char *
         .retry_after = visit->retry_after,
         .reason = reason,
         .id = "",
-        .link = outcome == KOHOMAI_HANDED_OFF ? visit->verdict.link : "",
-        .valid_until = outcome == KOHOMAI_HANDED_OFF ? visit->verdict.valid_until : "",
+        .link = "",
+        .valid_until = "",
     };
 
+    if (outcome == KOHOMAI_HANDED_OFF) {
+        answer.id = visit->verdict.id;
+        answer.id_kind = (int)visit->verdict.id_kind;
+        answer.link = visit->verdict.link;
+        answer.valid_until = visit->verdict.valid_until;
+    }
     if (visit->maybe_sent || outcome == KOHOMAI_QUEUED) {
         kohomai_repeat_settle(visit->child->repeat, &visit->claim, apr_time_now(), &answer);
     }
@@ -243,10 +251,11 @@ static void tell_repeats(visit_t *visit, kohomai_outcome_e outcome, const char *
     }
 }
 
-/* The same for somebody registered who has an id: each of the clicks opens a session of its own. */
-static void tell_repeats_id(visit_t *visit, kohomai_id_e kind, const char *id)
+/* The same for somebody registered who has an id, and no link yet. */
+static void tell_repeats_id(visit_t *visit)
 {
-    kohomai_repeat_answer_t answer = {.id_kind = (int)kind, .id = id};
+    kohomai_repeat_answer_t answer = {.id_kind = (int)visit->verdict.id_kind,
+                                      .id = visit->verdict.id};
 
     answer.reason = answer.link = answer.valid_until = "";
     kohomai_repeat_settle(visit->child->repeat, &visit->claim, apr_time_now(), &answer);
@@ -265,6 +274,9 @@ static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reaso
     const kohomai_fallback_t *fallback;
     int json = kohomai_visitor_wants_json(r, visit->settings);
 
+    if (visit->first && outcome != KOHOMAI_HANDED_OFF && !r->connection->aborted) {
+        return conclude_with_its_link(visit);
+    }
     leave_gate(visit);
     if (visit->record) {
         outcome = entrust(visit, outcome, &reason);
@@ -318,6 +330,15 @@ static int open_session(visit_t *visit, kohomai_id_e kind, const char *id)
     return ask(visit);
 }
 
+static int conclude_with_its_link(visit_t *visit)
+{
+    visit->verdict.link = visit->first->link;
+    visit->verdict.valid_until = visit->first->valid_until;
+    visit->api_status = visit->first->api_status;
+    visit->first = NULL;
+    return conclude_link(visit);
+}
+
 static int conclude_verdict(visit_t *visit)
 {
     switch (visit->verdict.says) {
@@ -331,7 +352,7 @@ static int conclude_verdict(visit_t *visit)
         if (visit->verdict.says == KOHOMAI_SAYS_TAKEN) {
             return conclude(visit, KOHOMAI_REGISTERED, "");
         }
-        tell_repeats_id(visit, visit->verdict.id_kind, visit->verdict.id);
+        tell_repeats_id(visit);
         return open_session(visit, visit->verdict.id_kind, visit->verdict.id);
     case KOHOMAI_SAYS_INVALID:
         return conclude(visit, KOHOMAI_INVALID, "api");
@@ -588,22 +609,21 @@ static int ask(visit_t *visit)
 
 /* ---- a click that repeats another ---- */
 
-/* What an equal click's registration came to is what this one comes to. */
+/* What an equal click's registration came to is what this one comes to. But a link works once, and
+ * the first click may be using it at this very moment; so where an id is known, this one opens a
+ * session, for a link of its own, and has the other's link as a second string. */
 static int conclude_as_first(visit_t *visit, const kohomai_repeat_answer_t *answer)
 {
     visit->repeats = 1;
     visit->api_status = answer->api_status;
     visit->retry_after = answer->retry_after;
     visit->detail = "the answer to an equal request";
-    if (answer->outcome == KOHOMAI_NO_OUTCOME) {
+    visit->first = *answer->link ? answer : NULL;
+    if (*answer->id) {
         return open_session(visit, (kohomai_id_e)answer->id_kind, answer->id);
     }
-    if (answer->outcome == KOHOMAI_HANDED_OFF) {
-        visit->verdict.link = answer->link;
-        visit->verdict.valid_until = answer->valid_until;
-        return conclude_link(visit);
-    }
-    return conclude(visit, answer->outcome, answer->reason);
+    return visit->first ? conclude_with_its_link(visit)
+                        : conclude(visit, answer->outcome, answer->reason);
 }
 
 static int join(visit_t *visit);
@@ -665,16 +685,16 @@ static int register_lead(visit_t *visit)
  * who may be in another process: whoever waits looks now and then. */
 static int join(visit_t *visit)
 {
-    kohomai_repeat_answer_t answer;
+    kohomai_repeat_answer_t *answer = apr_palloc(visit->r->pool, sizeof(*answer));
     int status = OK;
 
     while (status == OK) {
         switch (kohomai_repeat_ask(visit->child->repeat, &visit->claim, apr_time_now(),
-                                   visit->r->pool, &answer)) {
+                                   visit->r->pool, answer)) {
         case KOHOMAI_REPEAT_FIRST:
             return register_lead(visit);
         case KOHOMAI_REPEAT_ANSWERED:
-            return conclude_as_first(visit, &answer);
+            return conclude_as_first(visit, answer);
         case KOHOMAI_REPEAT_LOST:
             return conclude(visit, KOHOMAI_FAILED, "repeat-lost");
         default:

@@ -323,6 +323,35 @@ static void calls_go_out_in_the_order_of_their_times(void **state)
     }
 }
 
+/* A nap is a call that nobody sends. */
+static void a_nap_ends_at_its_time_and_sends_nothing(void **state)
+{
+    static const int delays[] = {200, 0, 100, -50};
+    world_t *world = *state;
+    apr_time_t began = apr_time_now();
+    wait_t naps[4], wait;
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        kohomai_order_t order = {.visitor = -1, .not_before = began + MS(delays[i])};
+
+        wait_init(&naps[i], i);
+        send_order(world, &naps[i], &order);
+    }
+    assert_int_equal(ask(world, &wait, 7, "/echo", 0)->fate, KOHOMAI_ANSWERED);
+    kohomai_call_release(wait.call);
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(wait_done(&naps[i]), 1);
+        assert_true(delays[i] < 100 || apr_time_now() - began >= MS(delays[i]) - 1000);
+        assert_int_equal(kohomai_call_reply(naps[i].call)->fate, KOHOMAI_TIMED_OUT);
+        assert_int_equal(kohomai_call_reply(naps[i].call)->maybe_sent, 0);
+        assert_int_equal(wait_told(&naps[i]), 1);
+        kohomai_call_release(naps[i].call);
+    }
+    assert_int_equal(server_arrived(world->server, 0), 7);
+    assert_int_equal(server_seen(world->server, 0), 0);
+}
+
 /* ---- connections ---- */
 
 static void connections_are_used_again(void **state)
@@ -762,6 +791,7 @@ int main(void)
         IN_A_WORLD(a_call_ends_at_its_deadline),
         IN_A_WORLD(without_time_left_nothing_is_sent),
         IN_A_WORLD(calls_go_out_in_the_order_of_their_times),
+        IN_A_WORLD(a_nap_ends_at_its_time_and_sends_nothing),
         IN_A_WORLD(connections_are_used_again),
         IN_A_WORLD(what_must_go_out_once_does),
         IN_A_WORLD(what_may_be_repeated_is),

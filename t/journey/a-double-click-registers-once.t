@@ -1,6 +1,6 @@
-# What one browser sends twice within ten seconds registers nobody twice: the second click waits for the first one's call or gets
-# its answer, whatever became of the first one's connection. What another browser sends, or what is different, or what was surely
-# never sent, registers.
+# What one browser sends twice within ten seconds registers nobody twice: the second click waits for the first one's call and gets
+# a link to the same journey, whatever became of the first one's connection. What another browser sends, or what is different, or
+# what was surely never sent, registers.
 use strict;
 use warnings;
 use feature 'signatures';
@@ -19,10 +19,12 @@ my ($tls)  = $ENV{KOHOMAI_SANDBOX_TLS} =~ /:(\d+)/;
 my $mute   = mute_at_first($tls);
 my $httpd  = start_httpd(size_of(2, 16, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker Off', 'KohomaiMaxPending 100',
         'KohomaiTimeout 40s', 'CustomLog ${LOGS}/pids "%P %U"')
-    . place('/slow',      $api->base('slow=600'))
-    . place('/slower',    $api->base('slow=2500'))
+    . place('/slow',      $api->base('slow=600', 'only=register'))
+    . place('/slower',    $api->base('slow=2500', 'only=register'))
     . place('/quick',     $api->base)
-    . place('/json',      $api->base('slow=300'), 'KohomaiResponse json')
+    . place('/json',      $api->base('slow=300', 'no-user', 'no-journey'), 'KohomaiResponse json')
+    . place('/no-id',     $api->base('slow=300', 'no-user', 'no-journey'))
+    . place('/no-more',   $api->base('status=500', 'only=sessions'))
     . place('/no-link',   $api->base('slow=300', 'no-link', 'only=register'))
     . place('/nothing',   $api->base('slow=300', 'no-link-no-id'))
     . place('/hangs-up',  $api->base('hangup-after'))
@@ -34,7 +36,7 @@ my $httpd  = start_httpd(size_of(2, 16, 'KohomaiAPIKey sandbox-key', 'KohomaiBre
         'KohomaiTimeout 40s connect=30s', "KohomaiAllowLink localhost:$tls 127.0.0.1:$tls localhost:$mute")
     . place('/member',    $api->base, 'AuthType Basic', 'AuthName Members', 'AuthUserFile ${USERS}', 'Require valid-user')
     . place('/rare',      $api->base, 'KohomaiRateLimit register 1/1min')
-    . place('/form',      $api->base('slow=600'), 'KohomaiLead Email %{form:email}', 'KohomaiLead Firstname %{form:name}')
+    . place('/form',      $api->base('slow=600', 'only=register'), 'KohomaiLead Email %{form:email}', 'KohomaiLead Firstname %{form:name}')
     . handoff('/known', $api->base));
 my $browsers = 0;
 
@@ -45,31 +47,31 @@ for my $path ('/slow', '/quick') {
         my @answers = map { $_->answer } map { visitor($httpd, name => $me)->ask(GET => "$path?email=$me") } 1 .. 2;
         return {locations(@answers), told($me, $path, 2)};
     });
-    is_deeply $got, once('handed-off - 302', 'handed-off repeat 302'), "$path: two clicks at the same moment";
+    is_deeply $got, once(302, 2), "$path: two clicks at the same moment";
 }
 
 is_deeply promptly(sub ($me) {
     my @answers = map { $_->answer } map { visitor($httpd, name => $me)->ask(GET => "/slow?email=$me") } 1 .. 8;
     return {locations(@answers), told($me, '/slow', 8)};
-}), once('handed-off - 302', ('handed-off repeat 302') x 7), 'an angry click';
+}), once(302, 8), 'an angry click';
 
 is_deeply promptly(sub ($me) {
     my $visitor = visitor($httpd, name => $me);
     $visitor->send_bytes($visitor->bytes(GET => "/slow?email=$me") x 2);
     return {locations($visitor->answer, $visitor->answer), told($me, '/slow', 2)};
-}), once('handed-off - 302', 'handed-off repeat 302'), 'two on one connection';
+}), once(302, 2), 'two on one connection';
 
 is_deeply promptly(sub ($me) {
     my @answers = map { visitor($httpd, name => $me)->ask(GET => "/quick?email=$me")->answer } 1 .. 3;
     return {locations(@answers), told($me, '/quick', 3)};
-}), once('handed-off - 302', ('handed-off repeat 302') x 2), 'clicks after the answer';
+}), once(302, 3), 'clicks after the answer';
 
 is_deeply promptly(sub ($me) {
     my $body = "email=$me&name=Zo%C3%AB";
     my @form = (body => $body, headers => ['Content-Type' => 'application/x-www-form-urlencoded']);
     my @answers = map { $_->answer } map { visitor($httpd, name => $me)->ask(POST => "/form?$me", @form) } 1 .. 2;
     return {locations(@answers), told($me, "/form?$me", 2)};
-}), once('handed-off - 303', 'handed-off repeat 303'), 'a form';
+}), once(303, 2), 'a form';
 
 is_deeply promptly(sub ($me) {
     my @answers = map { $_->answer } map { visitor($httpd, name => $me)->ask(GET => "/json?email=$me") } 1 .. 2;
@@ -78,12 +80,20 @@ is_deeply promptly(sub ($me) {
     return {told($me, '/json', 2)};
 }), {calls => ['journeys'], outcomes => ['handed-off - 200', 'handed-off repeat 200']}, 'programs';
 
-# Whoever is registered without a link has an id: each click opens a session, which harms nobody.
-is_deeply promptly(sub ($me) {
-    my @answers = map { $_->answer } map { visitor($httpd, name => $me)->ask(GET => "/no-link?email=$me") } 1 .. 2;
-    return {locations(@answers), told($me, '/no-link', 2)};
-}), {links => 2, calls => [qw(journeys sessions sessions)], outcomes => ['handed-off - 302', 'handed-off repeat 302']},
-    'an answer without a link: each has a link of their own';
+# The second click has a link of its own, by a session. Where that cannot be had, since no id is known or the API does not open
+# one, it is the first one's link; where the first one had no link, both have one by a session.
+for my $row (
+    ['/no-id',   1, 'journeys'],
+    ['/no-more', 1, 'journeys', 'sessions'],
+    ['/no-link', 2, 'journeys', 'sessions', 'sessions'],
+) {
+    my ($path, $links, @calls) = @$row;
+    my $got = promptly(sub ($me) {
+        my @answers = map { $_->answer } map { visitor($httpd, name => $me)->ask(GET => "$path?email=$me") } 1 .. 2;
+        return {locations(@answers), told($me, $path, 2)};
+    });
+    is_deeply $got, {links => $links, calls => \@calls, outcomes => ['handed-off - 302', 'handed-off repeat 302']}, "$path: @calls";
+}
 
 for my $row (
     ['/nothing',   'registered - 204',        'registered repeat 204'],
@@ -114,7 +124,7 @@ for my $row (['/slow', 0], ['/slower', 0], ['/slower', 1.5]) {
         my @answers = visitor($httpd, name => $me)->ask(GET => "$path?email=$me")->answer;
         return {locations(@answers), told($me, $path, 2)};
     });
-    is_deeply $got, once('handed-off - 302', 'handed-off repeat 302'), "$path: the first click's connection is gone, after $pause s";
+    is_deeply $got, {%{once(302, 2)}, links => 1}, "$path: the first click's connection is gone, after $pause s";
 }
 
 # Never sent: the first one's call was given up while it was still saying hello to the API. The second one registers.
@@ -173,7 +183,7 @@ is_deeply promptly(sub ($me) {
     my @answers = map { visitor($httpd, name => $me)->ask(GET => "/quick?email=$me", headers => [Cookie => $_])->answer }
         '_ga=GA1.1.1; PHPSESSID=1; _ga_1X=GS1.1.17; a=b', '_ga=GA1.1.1; PHPSESSID=1; _ga_1X=GS1.1.18; a=b; _gcl_au=1';
     return {locations(@answers), told($me, '/quick', 2)};
-}), once('handed-off - 302', 'handed-off repeat 302'), "a measuring script's cookie";
+}), once(302, 2), "a measuring script's cookie";
 
 $api->clear;
 is_deeply [map { visitor($httpd, name => 'x')->ask(GET => '/known')->answer->status } 1, 2], [302, 302], 'a session for someone known';
@@ -232,7 +242,11 @@ sub told ($me, $path, $count) {
 
 sub called () { return map { $_->{path} =~ s{.*/}{}r } $api->calls }
 
-sub once (@outcomes) { return {links => 1, calls => ['journeys'], outcomes => [sort @outcomes]} }
+# One registration for so many clicks, each of which has a link.
+sub once ($status, $clicks) {
+    return {links => $clicks, calls => ['journeys', ('sessions') x ($clicks - 1)],
+        outcomes => ["handed-off - $status", ("handed-off repeat $status") x ($clicks - 1)]};
+}
 
 # An API that does not say a word to the first connection, and is the sandbox over TLS for all that come later; its port.
 sub mute_at_first ($to) {
