@@ -7,6 +7,7 @@ APXS       ?= $(firstword $(shell command -v apxs apxs2 2>/dev/null))
 PKG_CONFIG ?= pkg-config
 WARNINGS   := -std=gnu11 -Wall -Wextra -Werror
 LIBRARIES  := libcurl libcjson
+comma      := ,
 
 # These goals install their packages first and then call make again, or need no compiler at all.
 LATE_GOALS := run test sanitize memcheck soak bench fuzz fuzz-coverage lint format clean
@@ -118,7 +119,16 @@ $(BUILD)/engine/%/test_park: $(PARK) src/park.h src/kohomai.h $(BUILD)/compile-c
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) -o $@ $(PARK) $(UNIT_LIBS)
 
-engine-tests: $(ENGINES)
+# The same for the part that sees to it that no lead is lost: it is killed at each operation on its files.
+COURIER     := $(patsubst %,src/%.c,courier dialect json lead outbox text url) t/engine/test_courier.c
+COURIERS    := $(patsubst %,$(BUILD)/engine/%/test_courier,plain address)
+OPERATIONS  := $(addprefix -Wl$(comma)--wrap=,openat write fsync renameat2 unlinkat mkdirat flock close)
+
+$(BUILD)/engine/%/test_courier: $(COURIER) $(wildcard src/*.h) $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) $(OPERATIONS) -o $@ $(COURIER) $(UNIT_LIBS)
+
+engine-tests: $(ENGINES) $(COURIERS)
 
 # libFuzzer is clang's: `make fuzz` comes here with CC set to it, and a BUILD of its own.
 FUZZ_FLAGS := $(SAN_FLAGS) -fsanitize=fuzzer

@@ -9,6 +9,7 @@
 #include "src/visitor.h"
 
 #include <ap_expr.h>
+#include <apr_signal.h>
 #include <http_connection.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -18,6 +19,8 @@
 #include <mpm_common.h>
 #include <scoreboard.h>
 #include <signal.h>
+
+#define STOP_PATIENCE apr_time_from_sec(3)
 
 /* Made in child_init before any request, and never changed. */
 static kohomai_child_t child;
@@ -125,6 +128,35 @@ static int prepare(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serve
     return status;
 }
 
+/* Prefork says of each child that it stops at once, though idle ones are stopped gracefully all day. So
+ * there the signal tells. */
+static volatile sig_atomic_t terminated;
+static apr_sigfunc_t *at_signal[NSIG];
+
+static void note_termination(int signal)
+{
+    terminated = 1;
+    if (at_signal[signal] != SIG_DFL && at_signal[signal] != SIG_IGN) {
+        at_signal[signal](signal);
+    }
+}
+
+static void watch_for_termination(void)
+{
+    int threaded = AP_MPMQ_NOT_SUPPORTED;
+
+    if (ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS &&
+        threaded == AP_MPMQ_NOT_SUPPORTED) {
+        at_signal[SIGTERM] = apr_signal(SIGTERM, note_termination);
+        at_signal[SIGHUP] = apr_signal(SIGHUP, note_termination);
+    }
+}
+
+static int is_graceful(int said)
+{
+    return said || (at_signal[SIGTERM] && !terminated);
+}
+
 static void start_child(apr_pool_t *pchild, server_rec *s)
 {
     int cap = kohomai_settings_max_pending(s);
@@ -143,21 +175,26 @@ static void start_child(apr_pool_t *pchild, server_rec *s)
                                                                      .keys = child.keys,
                                                                      .breaker = child.breaker,
                                                                      .is_retired = is_retired});
+    if (child.courier) {
+        watch_for_termination();
+    }
 }
 
-/* A graceful stop lets visitors wait for their answers; any other sends them away at once. */
+/* A graceful stop lets visitors wait for their answers, and a delivery end; any other sends them away
+ * at once. */
 static void stop_child(apr_pool_t *pchild, int graceful)
 {
     (void)pchild;
-    if (graceful) {
-        return;
+    graceful = is_graceful(graceful);
+    if (!graceful) {
+        kohomai_park_stop(child.park);
     }
-    kohomai_park_stop(child.park);
-    if (child.client) {
+    if (!graceful && child.client) {
         kohomai_client_stop(child.client);
     }
     if (child.courier) {
-        kohomai_courier_stop(child.courier);
+        kohomai_courier_stop(child.courier,
+                             graceful ? KOHOMAI_DELIVERY_MAX + STOP_PATIENCE : STOP_PATIENCE);
     }
 }
 

@@ -27,7 +27,6 @@ APLOG_USE_MODULE(kohomai);
 #define KEY_PAUSE apr_time_from_sec(30)
 #define PATIENCE_MAX apr_time_from_sec(3600) /* with an API that asks to be left alone */
 
-#define DELIVERY_MAX apr_time_from_sec(30) /* a child that stops waits for no longer than this */
 #define LEFT_BEHIND_EVERY apr_time_from_sec(5)
 #define EMPTY_FOR apr_time_from_sec(60) /* a file without a byte: whoever made it is no more */
 #define SETTLED apr_time_from_sec(2)    /* a directory's time of change is no finer than that */
@@ -35,7 +34,6 @@ APLOG_USE_MODULE(kohomai);
 #define LANES_MAX 64
 #define COMPLAIN_EVERY apr_time_from_sec(60)
 #define ASIDE_FOR apr_time_from_sec(60) /* somebody may have seen to it by then */
-#define STOP_PATIENCE 2                 /* seconds */
 
 /* One API with one key: what is wrong with it holds up all leads for it, and no others. */
 typedef struct {
@@ -563,7 +561,8 @@ static kohomai_call_t *send_and_wait(delivery_t *delivery)
     order.body = request.body;
     order.body_len = request.body_len;
     order.deadline =
-        apr_time_now() + (patience.total < DELIVERY_MAX ? patience.total : DELIVERY_MAX);
+        apr_time_now() +
+        (patience.total < KOHOMAI_DELIVERY_MAX ? patience.total : KOHOMAI_DELIVERY_MAX);
     courier->answered = 0;
     call = hand_over(delivery, &order);
     pthread_mutex_lock(&courier->lock);
@@ -814,12 +813,12 @@ void kohomai_courier_run(kohomai_courier_t *courier)
     pthread_mutex_unlock(&courier->lock);
 }
 
-void kohomai_courier_stop(kohomai_courier_t *courier)
+void kohomai_courier_stop(kohomai_courier_t *courier, apr_interval_time_t patience)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += apr_time_sec(DELIVERY_MAX) + STOP_PATIENCE;
+    until.tv_sec += apr_time_sec(patience);
     pthread_mutex_lock(&courier->lock);
     courier->stopping = 1;
     while (courier->running &&

@@ -66,8 +66,11 @@ void kohomai_courier_forget(kohomai_courier_t *courier, kohomai_letter_t *letter
  * returns when there is nothing (more) to do now. */
 void kohomai_courier_run(kohomai_courier_t *courier);
 
-/* Lets no further delivery begin, from another thread, and waits for the one under way, but not for
- * longer than that may take. From here on kohomai_courier_run does nothing. */
-void kohomai_courier_stop(kohomai_courier_t *courier);
+/* The longest time that a delivery takes. */
+#define KOHOMAI_DELIVERY_MAX apr_time_from_sec(30)
+
+/* Lets no further delivery begin, from another thread, and waits for the one under way to end, though
+ * not for longer than patience. From here on kohomai_courier_run does nothing. */
+void kohomai_courier_stop(kohomai_courier_t *courier, apr_interval_time_t patience);
 
 #endif

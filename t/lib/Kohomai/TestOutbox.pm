@@ -11,6 +11,7 @@ use strict;
 use warnings;
 use feature 'signatures';
 
+use Fcntl qw(LOCK_EX O_DIRECTORY O_RDONLY);
 use File::Temp ();
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
@@ -28,7 +29,10 @@ sub new ($class) {
 sub path ($self) { return $self->{path} }
 
 # The paths of the records in a box: '.' (those that wait), sending, uncertain, rejected; oldest first.
-sub files ($self, $box) { return sort glob "$self->{path}/$box/*.lead" }
+sub files ($self, $box) {
+    my @files = sort glob "$self->{path}/$box/*.lead";
+    return @files;
+}
 
 sub counts ($self) {
     return join ' ', map { my $box = $_; ($box eq '.' ? 'waiting' : $box) . '=' . (() = $self->files($box)) } qw(. sending uncertain rejected);
@@ -47,6 +51,13 @@ sub lines ($file) {
     return map { eval { JSON::PP->new->allow_bignum->decode($_) } // {} } <$in>;
 }
 
+# Holds the lock of whoever delivers, until what is returned is gone: nobody delivers meanwhile.
+sub preside ($self) {
+    sysopen my $lock, $self->{path}, O_RDONLY | O_DIRECTORY or die "$self->{path}: $!\n";
+    flock $lock, LOCK_EX or die "flock: $!\n";
+    return $lock;
+}
+
 # Puts a record there as a person would, under a name or one that sorts by its number.
 sub put ($self, $text, $name = undef) {
     $name //= sprintf '20200101T%06d.000000Z-test.lead', ++$self->{count};
@@ -59,9 +70,9 @@ sub put ($self, $text, $name = undef) {
     return $name;
 }
 
-# A record for that base URL, as text: its version comes first.
+# A record for that base URL, as text: its version comes first. Its key is one that is gone, so that the only one is used.
 sub record ($base, $email, %more) {
-    my %members = (API => 'journeys', BaseURL => $base, Email => $email, %more);
+    my %members = (API => 'journeys', BaseURL => $base, Email => $email, Key => 'file:/one/that/is/gone', %more);
     my $json = JSON::PP->new->canonical->encode(\%members);
     return $json =~ s/^\{/{"KohomaiLead":1,/r . "\n";
 }
@@ -71,6 +82,14 @@ sub wait_for ($self, $counts, $seconds = PATIENCE) {
     my $end = time + $seconds;
     sleep 0.05 while $self->counts ne $counts && time < $end;
     return $self->counts;
+}
+
+# Waits until nothing waits or is being sent; returns how many records do so still.
+sub wait_for_rest ($self, $seconds = PATIENCE) {
+    my $end = time + $seconds;
+    my $left;
+    sleep 0.05 while ($left = $self->files('.') + $self->files('sending')) && time < $end;
+    return $left;
 }
 
 1;
