@@ -32,7 +32,9 @@ static void must_keep_its_contract(const kohomai_verdict_t *v)
          (int)v->says);
     must((*v->link != '\0') == (v->says == KOHOMAI_SAYS_LINK), "link %s for %d", v->link,
          (int)v->says);
-    must((*v->id != '\0') == (v->says == KOHOMAI_SAYS_ID), "id %s for %d", v->id, (int)v->says);
+    must(*v->id ? v->says == KOHOMAI_SAYS_ID || v->says == KOHOMAI_SAYS_LINK
+                : v->says != KOHOMAI_SAYS_ID,
+         "id %s for %d", v->id, (int)v->says);
     must(!*v->valid_until || v->says == KOHOMAI_SAYS_LINK, "%s for %d", v->valid_until,
          (int)v->says);
     must(!*v->id || kohomai_text_is_id(v->id), "no id: %s", v->id);
