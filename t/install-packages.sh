@@ -1,8 +1,8 @@
 #!/bin/bash
 # Installs, through apt, the Debian packages that a part of the work needs and that are not there yet:
 #     t/install-packages.sh [build|run|test|memcheck|lint|bench|fuzz]...      (all of them when none is named)
-# Does nothing, and touches no network, when everything is there. Never starts or enables a service, and never
-# removes or upgrades a package that is not in the way.
+# Does nothing, and touches no network, when everything is there. Never starts or enables a service, never changes which
+# modules a system's own httpd loads, and never removes or upgrades a package that is not in the way.
 set -euo pipefail
 
 # A package that another may stand in for is written wanted|other.
@@ -11,7 +11,7 @@ run=("${build[@]}" apache2-bin libaprutil1-dbd-sqlite3 ca-certificates libmojoli
 test=("${run[@]}" libapache2-mod-perl2 libwww-perl netbase curl openssl libcmocka-dev
       chromium chromium-driver python3-selenium libio-socket-ssl-perl)
 memcheck=("${test[@]}" valgrind)
-bench=("${build[@]}" apache2-bin wrk nginx libnginx-mod-http-lua libnginx-mod-http-js libapache2-mod-php php-fpm php-curl
+bench=("${build[@]}" apache2-bin wrk nginx libnginx-mod-http-lua libnginx-mod-http-js php-fpm php-curl
        libapache2-mod-perl2 libio-socket-ssl-perl lua-socket lua-sec valgrind libev-perl openssl)
 fuzz=("${build[@]}" clang libclang-rt-dev llvm)
 lint=("${build[@]}" libcmocka-dev clang clang-tidy clang-format cppcheck shellcheck)
@@ -69,13 +69,46 @@ quietly() {
     said=$("$@" 2>&1) || { printf '%s\n' "$said" >&2; return 1; }
 }
 
+# libapache2-mod-perl2 switches itself on in an httpd that the system has, now and at each upgrade, unless its admin has
+# switched it off: then that is what we say. (a2enmod knows the file; `a2enmod perl` is not hindered by it.)
+leave_httpd_alone() {
+    local marks=/var/lib/apache2/module
+    case " $* " in *" libapache2-mod-perl2 "*) ;; *) return 0 ;; esac
+    if command -v a2query >/dev/null && ! a2query -q -m perl; then
+        mkdir -p "$marks/disabled_by_admin"
+        touch "$marks/disabled_by_admin/perl"
+    fi
+}
+
 install_as_root() {
     export DEBIAN_FRONTEND=noninteractive
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0)
     forbid_services
+    leave_httpd_alone "$@"
     quietly "${apt[@]}" update
     quietly "${apt[@]}" install -y --no-install-recommends "$@"
     disable_new_service "$@"
+}
+
+# mod_php, for the bench alone. Its package would switch a system's own httpd to prefork, now and at each upgrade, so it
+# is not installed: the module is taken out of it, and PHP-FPM has brought the libraries. The bench finds it in build/.
+fetch_mod_php() {
+    local modules=build/modules found package room
+    case " $* " in *" bench "*) ;; *) return 0 ;; esac
+    for found in "$modules"/libphp*.so /usr/lib/apache2/modules/libphp*.so; do
+        [ ! -e "$found" ] || return 0
+    done
+    package=$(apt-cache depends libapache2-mod-php | sed -n 's/^ *Depends: *\(libapache2-mod-php[0-9.]*\)$/\1/p' | head -n 1)
+    room=$(mktemp -d)
+    chmod 755 "$room" # apt's own user downloads
+    if (cd "$room" && quietly apt-get -qq download "${package:-libapache2-mod-php}" && dpkg-deb -x ./*.deb .); then
+        mkdir -p "$modules"
+        cp "$room"/usr/lib/apache2/modules/libphp*.so "$modules/"
+        [ "$(id -u)" -ne 0 ] || chown -R --reference=. build
+    else
+        echo "mod_php could not be fetched: the bench does without." >&2
+    fi
+    rm -rf "$room"
 }
 
 [ $# -gt 0 ] || set -- build run test memcheck lint bench fuzz
@@ -87,9 +120,9 @@ if ! command -v apt-get >/dev/null; then
     exit 0
 fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
-[ ${#missing[@]} -gt 0 ] || exit 0
-
-if [ "$(id -u)" -eq 0 ]; then
+if [ ${#missing[@]} -eq 0 ]; then
+    :
+elif [ "$(id -u)" -eq 0 ]; then
     groups="$*"
     echo "Installing what is missing to ${groups// / and }: ${missing[*]}"
     install_as_root "${missing[@]}"
@@ -100,3 +133,5 @@ else
     echo "Packages are missing, and there is no sudo. As root: apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
 fi
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+fetch_mod_php "$@"

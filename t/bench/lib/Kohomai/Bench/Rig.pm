@@ -168,22 +168,24 @@ sub load_modules {
     my ($self, @more) = @_;
     my @lines;
     for my $name (@more, qw(authz_core authz_host alias dir env filter mime reqtimeout setenvif)) {
-        my $file = $name =~ /\Akohomai\z/ ? $self->{module} : "$self->{modules}/" . $self->module_file($name);
+        my $file = $self->module_file($name);
         push @lines, qq(LoadModule ${name}_module "$file") if index($self->{built_in}, "mod_$name.c") < 0;
     }
     return join "\n", @lines;
 }
 
+# PHP's may lie in build/modules instead: see t/install-packages.sh.
 sub module_file {
     my ($self, $name) = @_;
-    return "mod_$name.so" if $name ne 'php';
-    my @found = sort glob "'$self->{modules}/libphp*.so'";
-    return @found ? $found[-1] =~ s{.*/}{}r : 'libphp.so';
+    return $self->{module} if $name eq 'kohomai';
+    return "$self->{modules}/mod_$name.so" if $name ne 'php';
+    my @found = map { reverse sort glob "'$_'/libphp*.so" } $self->{modules}, "$self->{top}/build/modules";
+    return $found[0] // "$self->{modules}/libphp.so";
 }
 
 sub has_module {
     my ($self, $name) = @_;
-    return -e "$self->{modules}/" . $self->module_file($name) || index($self->{built_in}, "mod_$name.c") >= 0;
+    return -e $self->module_file($name) || index($self->{built_in}, "mod_$name.c") >= 0;
 }
 
 # Runs what may fail; returns why it did, and then nothing that it started is left.
