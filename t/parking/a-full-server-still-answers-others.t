@@ -14,8 +14,20 @@ my %may_wait = (event => 8, worker => 4, prefork => 4);
 filled('by default', $factor, $may_wait{mpm()}, 20);
 filled('KohomaiMaxPending 2', "$factor\nKohomaiMaxPending 2", 2, 10);
 filled('KohomaiMaxPending 1', "$factor\nKohomaiMaxPending 1", 1, 5);
+counted_once();
 
 done_testing;
+
+# Whoever is tried for again, or needs two calls, is one visitor; and their place is free afterwards.
+sub counted_once {
+    my $api = sandbox()->clear;
+    my $httpd = start_httpd(size_of(1, 8, 'KohomaiAPIKey sandbox-key', 'KohomaiMaxPending 1', 'KohomaiBreaker Off')
+        . handoff('/again', $api->base('status=503', 'times=3'), 'KohomaiRetry 3')
+        . handoff('/two', $api->base('no-link', 'only=register'), 'KohomaiHandoff register', 'KohomaiLead Email a@b.example'));
+    is_deeply [map { visitor($httpd)->ask(GET => $_, headers => [Connection => 'close'])->answer->status } ('/again', '/two') x 2], [(302) x 4],
+        'whoever needs several calls is one visitor';
+    ends_well($httpd);
+}
 
 sub filled {
     my ($what, $lines, $room, $come) = @_;

@@ -96,6 +96,9 @@ sub hard_restart {
     $httpd->signal('HUP');
     is_deeply [map { ended($_) } @visitors], [('ended') x VISITORS], 'a hard restart sends everybody away';
     is visitor($httpd)->ask(GET => '/plain.txt')->answer->status, 200, 'and the server goes on';
+    my $next = visitor($httpd)->ask(GET => '/known');
+    ok $api->wait_until(sub { $_[0]->connections->{waiting} == 1 }), 'which was not the fault of the API: it is called';
+    $next->leave;
     ends_well($httpd);
 }
 

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use Kohomai::TestHoldingApi;
 use Kohomai::TestServer;
 use Kohomai::TestVisitor;
 
@@ -87,6 +88,46 @@ my $api = sandbox()->clear;
     is $told->status, 503, 'is';
     cmp_ok $told->header('Retry-After'), '>=', 20, 'for as long as it asked';
     is calls('status=503,retry-after=50'), 2, 'and not called';
+    ends_well($httpd);
+}
+
+# --- A probe that fails: as long as the API asks from then on --------------------------------------------------------------------
+{
+    my $held  = Kohomai::TestHoldingApi->start;
+    my $httpd = server(1, 'KohomaiBreaker 1 1s', handoff('/ill', $held->base, 'KohomaiRetry 0', 'KohomaiTimeout 50s'));
+    my $first = visitor($httpd)->ask(GET => '/ill');
+    ok wait_for(sub { $held->held == 1 }), 'a call';
+    $held->answer('sick');
+    is $first->answer->status, 502, 'fails';
+    my $probe;
+    ok wait_for(sub { $probe = visitor($httpd)->ask(GET => '/ill'); wait_for(sub { $held->held || $probe->has_answer }); $held->held }), 'then there is a probe';
+    $held->answer('resting');
+    is $probe->answer->status, 502, 'which fails, too';
+    sleep 1.5;
+    my $told = once($httpd, '/ill');
+    is $told->status, 503, 'the API is left alone';
+    cmp_ok $told->header('Retry-After'), '>=', 2_000, 'for as long as it asked';
+    is $held->calls, 2, 'and not called';
+    ends_well($httpd);
+}
+
+# --- Nor does the same visitor call again ----------------------------------------------------------------------------------------
+{
+    $api->clear;
+    my $httpd = server(1, 'KohomaiBreaker 1 40s', handoff('/sick', $api->base('status=503', 'times=1'), 'KohomaiRetry 3'));
+    is once($httpd, '/sick')->status, 503, 'one failure opens it, also for a further try';
+    is_deeply [outcomes($httpd, '/sick')], ['unavailable breaker 503'], 'as the log says';
+    is calls('status=503,times=1'), 1, 'so there was one call';
+    ends_well($httpd);
+}
+
+# --- There is room for 63 APIs; further ones share a breaker -----------------------------------------------------------------------
+{
+    $api->clear;
+    my @base  = map { $api->base('status=500', 'expire=' . (200_000 + $_)) } 1 .. 70;
+    my $httpd = server(1, 'KohomaiBreaker 1 50s', map { handoff("/api-$_", $base[$_ - 1], 'KohomaiRetry 0') } 1 .. 70);
+    is_deeply [map { once($httpd, "/api-$_")->status } 1 .. 70], [(502) x 64, (503) x 6], 'each API has a breaker of its own, the last ones share it';
+    is_deeply [map { once($httpd, "/api-$_")->status } 1 .. 70], [(503) x 70], 'and all are remembered';
     ends_well($httpd);
 }
 

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use Test::More;
+use Kohomai::TestHoldingApi;
 use Kohomai::TestRig qw(free_ports);
 use Kohomai::TestServer;
 use Kohomai::TestSandbox;
@@ -65,7 +66,19 @@ for my $row (@rows) {
 is_deeply [map { $_->answer->status } @early], [302, 302], 'an API that comes up is found by a later try';
 is_deeply [sort map { $_->{path} } $own->calls], ['/api/v1/journeys', '/api/v1/sessions'], 'a session and a registration, one call each';
 
-ends_well($httpd);
+# A registration without a link goes on by a session, which is tried again as any other.
+my $held = Kohomai::TestHoldingApi->start;
+my $two  = start_httpd(size_of(1, 8, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker Off', 'KohomaiTimeout 50s') . handoff('/two', $held->base, @NEW));
+my $goes_on = visitor($two)->ask(GET => '/two');
+ok wait_for(sub { $held->held == 1 && $held->calls == 1 }), 'a registration is sent';
+$held->answer('no-link');
+ok wait_for(sub { $held->held == 1 && $held->calls == 2 }), 'it has no link, so a session is asked for';
+$held->answer('sick');
+ok wait_for(sub { $held->held == 1 && $held->calls == 3 }), 'which is tried again';
+$held->answer;
+is $goes_on->answer->status, 302, 'and brings the link';
+
+ends_well($_) for $httpd, $two;
 done_testing;
 
 # Each row has a mood of its own (the link's life does no harm), so that its calls are told from others'.

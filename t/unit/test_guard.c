@@ -170,7 +170,10 @@ static void the_api_may_ask_for_more_patience_but_not_for_ever(apr_pool_t *pool)
     world.now += 2 * SECOND;
     expect(ask(&world) == KOHOMAI_MAY_PROBE, "101 s");
     tell(&world, KOHOMAI_MAY_PROBE, 0, apr_time_from_sec(1000000));
-    world.now += KOHOMAI_BREAKER_OPEN_MAX + SECOND;
+    expect(ask(&world) == KOHOMAI_MAY_NOT, "however long that is");
+    world.now += KOHOMAI_BREAKER_OPEN_MAX - SECOND;
+    expect(ask(&world) == KOHOMAI_MAY_NOT, "nearly an hour");
+    world.now += 2 * SECOND;
     expect(ask(&world) == KOHOMAI_MAY_PROBE, "an hour at most");
 }
 

@@ -75,6 +75,9 @@ sub answer ($self, $method = 'GET') {
     return Kohomai::TestHTTP::Answer->parse(substr($self->{in}, 0, $length, ''), $method);
 }
 
+# Whether something has come that was not read yet, be it the end.
+sub has_answer ($self) { return $self->{in} ne '' || IO::Select->new($self->{socket})->can_read(0) }
+
 # Whether the server ends the connection without another byte.
 sub is_closed ($self) {
     $self->read_more while !$self->{closed} && $self->{in} eq '';
