@@ -107,7 +107,8 @@ unit-tests: $(UNIT_TESTS) $(REPLAYS) $(URL_TABLE)
 # kinds of sanitizer; those of the car park have an httpd of their own making.
 ENGINE      := src/client.c t/engine/server.c t/engine/test_client.c
 PARK        := src/park.c t/engine/test_park.c
-ENGINES     := $(foreach how,plain address thread,$(BUILD)/engine/$(how)/test_client $(BUILD)/engine/$(how)/test_park)
+SHARED      := src/guard.c src/limit.c t/engine/test_shared.c
+ENGINES     := $(foreach how,plain address thread,$(addprefix $(BUILD)/engine/$(how)/,test_client test_park test_shared))
 ENGINE_FLAGS_address := $(SAN_FLAGS)
 ENGINE_FLAGS_thread  := -fsanitize=thread -fno-omit-frame-pointer
 
@@ -118,6 +119,10 @@ $(BUILD)/engine/%/test_client: $(ENGINE) src/client.h t/engine/server.h $(BUILD)
 $(BUILD)/engine/%/test_park: $(PARK) src/park.h src/kohomai.h $(BUILD)/compile-command
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) -o $@ $(PARK) $(UNIT_LIBS)
+
+$(BUILD)/engine/%/test_shared: $(SHARED) src/shared.c src/shared.h src/guard.h src/limit.h $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) -o $@ $(SHARED) $(UNIT_LIBS)
 
 # The same for the part that sees to it that no lead is lost: it is killed at each operation on its files.
 COURIER     := $(patsubst %,src/%.c,courier dialect json lead outbox text url) t/engine/test_courier.c

@@ -403,7 +403,7 @@ const char *kohomai_visitor_origin(request_rec *r, const kohomai_settings_t *set
     const char *origin;
     int i;
 
-    if (!allowed || kohomai_url_parse(r->pool, header(r, "Origin"), &url) != NULL || *url.rest) {
+    if (!allowed || kohomai_url_parse(r->pool, header(r, "Origin"), &url) != NULL) {
         return NULL;
     }
     origin = kohomai_url_format(r->pool, &url);
