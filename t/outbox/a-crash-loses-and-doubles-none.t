@@ -14,6 +14,24 @@ use constant NONE          => 'waiting=0 sending=0 uncertain=0 rejected=0';
 my $api = sandbox()->clear;
 my ($hang, $slow, $quick) = ($api->base('hang'), $api->base('slow=600'), $api->base('slow=60'));
 
+# --- What is being sent, and what was left behind -----------------------------------------------------------------------
+{
+    my ($outbox, $httpd) = fresh();
+    my $visitor = visitor($httpd)->ask(GET => '/hang?email=alive@b.example');
+    ok waits(1), 'a visitor waits';
+    for my $round (1, 2) {
+        my $name = $outbox->put(Kohomai::TestOutbox::record($hang, "orphan-$round\@b.example"), ".orphan-$round");
+        rename $outbox->path . "/$name", $outbox->path . "/sending/orphan-$round.lead" or die "rename: $!\n";
+        my $then = "waiting=0 sending=1 uncertain=$round rejected=0";
+        is $outbox->wait_for($then), $then, 'a record that nobody works on is found';
+        is_deeply [$outbox->emails('sending')], ['alive@b.example'], 'and one that somebody works on is left alone';
+    }
+    is calls('orphan-'), 0, 'what was left behind is not sent';
+    kill KILL => -$httpd->pid;
+    $httpd->stop;
+    $api->clear;
+}
+
 # --- A visitor's call under way ---------------------------------------------------------------------------------------
 {
     my ($outbox, $httpd) = fresh();
