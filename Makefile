@@ -133,7 +133,14 @@ $(BUILD)/engine/%/test_courier: $(COURIER) $(wildcard src/*.h) $(BUILD)/compile-
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) $(OPERATIONS) -o $@ $(COURIER) $(UNIT_LIBS)
 
-engine-tests: $(ENGINES) $(COURIERS)
+# Who waits, over all children of prefork, and the breakers that they share.
+HOLDERS     := $(patsubst %,src/%.c,guard limit shared) t/engine/test_holders.c
+
+$(BUILD)/engine/%/test_holders: $(HOLDERS) $(patsubst %,src/%.h,guard limit shared) $(BUILD)/compile-command
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(filter-out -MMD -MP,$(COMPILE)) $(ENGINE_FLAGS_$*) -o $@ $(HOLDERS) $(UNIT_LIBS)
+
+engine-tests: $(ENGINES) $(COURIERS) $(addprefix $(BUILD)/engine/,plain/test_holders address/test_holders)
 
 # libFuzzer is clang's: `make fuzz` comes here with CC set to it, and a BUILD of its own.
 FUZZ_FLAGS := $(SAN_FLAGS) -fsanitize=fuzzer

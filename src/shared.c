@@ -9,6 +9,7 @@
 #include <apr_siphash.h>
 #include <apr_strings.h>
 #include <scoreboard.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -158,6 +159,15 @@ void kohomai_shared_give_back(kohomai_shared_t *shared, const unsigned char *add
     kohomai_limit_give_back(set, tag, policy, now);
 }
 
+/* Whether the child of a number holds a visitor. One that has just been started may hold one before
+ * its parent has come to write its pid down; then the system knows it. */
+static int holds(kohomai_shared_t *shared, int child)
+{
+    pid_t holder = atomic_load(&shared->holders[child]);
+
+    return holder && (holder == ap_scoreboard_image->parent[child].pid || kill(holder, 0) == 0);
+}
+
 int kohomai_shared_hold(kohomai_shared_t *shared, int child, pid_t pid, int cap)
 {
     int i, holding = 0;
@@ -167,9 +177,7 @@ int kohomai_shared_hold(kohomai_shared_t *shared, int child, pid_t pid, int cap)
     }
     atomic_store(&shared->holders[child], pid);
     for (i = 0; i < shared->children; i++) {
-        pid_t holder = atomic_load(&shared->holders[i]);
-
-        holding += holder && holder == ap_scoreboard_image->parent[i].pid;
+        holding += holds(shared, i);
     }
     if (holding > cap) {
         atomic_store(&shared->holders[child], 0);

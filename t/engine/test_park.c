@@ -336,6 +336,9 @@ static void whoever_waits_is_parked_until_woken(void **state)
     give_to_worker();
     answered_once(HTTP_MOVED_TEMPORARILY);
     assert_true(site->busy);
+    kohomai_park_resume_connection(&site->c, NULL); /* for the next request, with which we have nothing to do */
+    assert_int_equal(descriptor(), site->visitor);
+    assert_int_not_equal(fcntl(site->visitor, F_GETFD), -1);
 }
 
 static void one_who_is_woken_before_the_wait_goes_on(void **state)
