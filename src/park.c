@@ -395,6 +395,17 @@ static int let_site_answer(request_rec *r)
     return status == OK || status == DECLINED ? ap_invoke_handler(r) : status;
 }
 
+/* mod_status takes a request's duration from its thread's place on the scoreboard: what began on
+ * another thread begins here, too. */
+static void clock_in(const conn_rec *c, const request_rec *r)
+{
+    worker_score *place = ap_get_scoreboard_worker(c->sbh);
+
+    if (place) {
+        place->start_time = r->request_time;
+    }
+}
+
 /* Lets the story go on. 1: it waits again; 0: the request is done with, as far as we go. */
 static int go_on(conn_rec *c, stall_t *stall)
 {
@@ -404,6 +415,7 @@ static int go_on(conn_rec *c, stall_t *stall)
 
     stall->r = NULL;
     c->cs->state = CONN_STATE_HANDLER;
+    clock_in(c, r);
     ap_update_child_status(c->sbh, SERVER_BUSY_WRITE, r);
     apr_thread_mutex_lock(lock);
     status = stall->story->resume(stall->baton);
@@ -483,6 +495,7 @@ static void give_up(conn_rec *c, stall_t *stall)
 
     stall->r = NULL;
     c->keepalive = AP_CONN_CLOSE;
+    clock_in(c, r);
     apr_thread_mutex_lock(lock);
     status = stall->story->give_up(stall->baton);
     if (status == DECLINED) {

@@ -13,7 +13,7 @@ my $logs = "$ENV{KOHOMAI_SERVER_ROOT}/logs";
 sandbox()->harvest;
 my $secret = secrets();
 my %number = map { $_ => scalar @{$secret->{$_} || []} } qw(link key person);
-cmp_ok $number{link}, '>', 0, "there is something to look for: $number{link} links";
+plan skip_all => 'no test before this one was given a link' if !$number{link};
 # Words that a test sends as a form's value, and that httpd says by itself.
 my %plain = map { $_ => 1 } qw(bytes);
 my %search = map { $_ => any_of(grep { !$plain{$_} } @{$secret->{$_} || []}) } keys %number;
@@ -35,7 +35,7 @@ for my $kind (qw(link key person)) {
     is join('', @lines[0 .. ($#lines < 20 ? $#lines : 20)]), '', "no $kind was written: $number{$kind} in " . @files . ' files';
 }
 
-my $page = request(GET => '/server-status')->body =~ s{<td nowrap>\K[A-Z]+ [^<]* HTTP/[0-9.]+(?=</td>)}{}gr;
+my $page = request(GET => '/server-status')->body =~ s{<td nowrap>\K[A-Z]+ [^<]*(?=</td>)}{}gr;
 like $page, qr/Server uptime/, 'the status page is there';
 unlike $page, $search{$_}, "and holds no $_" for qw(link key person);
 

@@ -59,6 +59,7 @@ typedef struct {
     int resumed, given_up, dropped, died, finished, fixups, handlers;
     int descriptor_seen; /* by the story */
     int busy;            /* by the scoreboard */
+    worker_score place;  /* of the thread, on the scoreboard */
 } site_t;
 
 static site_t *site; /* of the test that runs */
@@ -76,6 +77,11 @@ apr_socket_t *ap_get_conn_socket(conn_rec *c)
 {
     (void)c;
     return site->socket;
+}
+
+worker_score *ap_get_scoreboard_worker(ap_sb_handle_t *sbh)
+{
+    return sbh ? &site->place : NULL;
 }
 
 int ap_update_child_status(ap_sb_handle_t *sbh, int status, request_rec *r)
@@ -272,7 +278,7 @@ static int setup(void **state)
     site->browser = pair[1];
     apr_os_sock_put(&site->socket, &site->visitor, site->pool);
     site->c = (conn_rec){.pool = site->pool, .conn_config = (ap_conf_vector_t *)site->conn_config, .cs = &site->cs, .sbh = site, .keepalive = AP_CONN_KEEPALIVE};
-    site->r = (request_rec){.pool = site->pool, .connection = &site->c};
+    site->r = (request_rec){.pool = site->pool, .connection = &site->c, .request_time = 12345};
     apr_thread_mutex_create(&site->r.invoke_mtx, APR_THREAD_MUTEX_DEFAULT, site->pool);
     site->story_says = HTTP_MOVED_TEMPORARILY;
     *state = site;
@@ -309,6 +315,7 @@ static void answered_once(int status)
     assert_int_equal(descriptor(), site->visitor);
     assert_int_equal(site->descriptor_seen, site->visitor);
     assert_int_equal(site->cs.state, CONN_STATE_WRITE_COMPLETION);
+    assert_int_equal(site->place.start_time, site->r.request_time);
 }
 
 static int open_descriptors(void)

@@ -68,6 +68,10 @@ for my $path (sort keys %expected) {
     is_deeply [grep { !/ out=[1-9]/ } @lines], [], "$path: and what was sent";
 }
 
+my ($duration) = visitor($httpd)->ask(GET => '/server-status?auto')->answer->body =~ /^Total Duration: (\d+)/m;
+cmp_ok $duration, '>=', 3 * 2950, 'mod_status counts the time of those who waited';
+cmp_ok $duration, '<', 1_000_000, 'and no more, though another thread ended what one began';
+
 is visitor($httpd)->ask(POST => '/slow', body => 'a=b')->answer->status, 303, 'nor is a visitor with a body cut short';
 
 # Streams wait in threads, and have the same answers.

@@ -15,7 +15,7 @@ use Kohomai::TestSecrets qw(note_request);
 
 our @EXPORT_OK = qw(request h2_request);
 
-use constant PATIENCE => 60;    # seconds without a byte until a test is told that the server hangs
+use constant PATIENCE => 60 * ($ENV{KOHOMAI_SLOWNESS} // 1);    # seconds without a byte until a test is told that the server hangs
 
 # request(METHOD, PATH, port => N, headers => [NAME => VALUE, ...], body => BYTES, chunked => SIZE, host => NAME,
 #         http => '1.0', raw => BYTES): a Kohomai::TestHTTP::Answer, or dies where none comes.

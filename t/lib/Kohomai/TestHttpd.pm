@@ -15,7 +15,7 @@ use Kohomai::TestHTTP ();
 use Kohomai::TestRig qw(free_ports);
 use Kohomai::TestSecrets qw(note_secret);
 
-use constant PATIENCE => 60;
+use constant PATIENCE => 60 * ($ENV{KOHOMAI_SLOWNESS} // 1);
 
 # Kohomai::TestHttpd->start(CONFIGURATION, mpm => 'prefork', env => {NAME => VALUE}, without_module => 1): dies where it
 # does not come up. All but CONFIGURATION may be left out; without_module leaves mod_kohomai out, default_limit the line

@@ -14,7 +14,8 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(as_tester free_ports run_quietly slurp);
 
-use constant PATIENCE => 60;    # seconds until something that does not start is given up
+# Seconds until something that does not start is given up. A checker of memory makes httpd slower, by KOHOMAI_SLOWNESS.
+sub patience { return 60 * ($ENV{KOHOMAI_SLOWNESS} // 1) }
 
 # Root's tests run as nobody: httpd is another program when root starts it.
 my @AS_TESTER = $> == 0 ? qw(setpriv --reuid=nobody --regid=nogroup --clear-groups --) : ();
@@ -165,7 +166,7 @@ sub launch {
 sub wait_for {
     my ($self, $name, $condition) = @_;
     my ($child) = grep { $_->{name} eq $name } reverse @{$self->{started}};
-    my $end = time + PATIENCE;
+    my $end = time + patience();
     until ($condition->()) {
         $self->give_up($child, 'ended at once') if waitpid($child->{pid}, WNOHANG) == $child->{pid};
         $self->give_up($child, 'did not get ready') if time > $end;
@@ -183,7 +184,7 @@ sub stop {
     my ($self) = @_;
     return if $self->{owner} != $$;
     close delete $self->{httpd_pipe} if $self->{httpd_pipe};
-    reap($self->{httpd_pid}, PATIENCE) if $self->{httpd_pid};
+    reap($self->{httpd_pid}, patience()) if $self->{httpd_pid};
     my @pids = map { $_->{pid} } @{$self->{started}};
     kill TERM => grep { waitpid($_, WNOHANG) == 0 } @pids;
     for my $pid (@pids) {

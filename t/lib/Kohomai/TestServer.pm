@@ -22,7 +22,7 @@ use Kohomai::TestHttpd ();
 our @EXPORT = qw(request h2get server_url server_port mpm sandbox config_check start_httpd
     log_mark access_log_since error_log_since);
 
-use constant PATIENCE => 30;    # seconds until a log line is taken as missing
+use constant PATIENCE => 30 * ($ENV{KOHOMAI_SLOWNESS} // 1);    # seconds until a log line is taken as missing
 
 die "Run this test with t/run-tests.\n" if !$ENV{KOHOMAI_SERVER_ROOT};
 

@@ -23,7 +23,7 @@ use Kohomai::TestServer;
 
 our @EXPORT = qw(visitor size_of handoff ends_well wait_for outcomes lines_of);
 
-use constant PATIENCE => 60;    # seconds without a byte until a visitor says that the server hangs
+use constant PATIENCE => 60 * ($ENV{KOHOMAI_SLOWNESS} // 1);    # seconds without a byte until a visitor says that the server hangs
 
 my $number = 0;
 
