@@ -20,11 +20,8 @@ void kohomai_answer_protect(request_rec *r)
 void kohomai_answer_allow_origin(request_rec *r, const char *origin)
 {
     apr_table_t *headers = r->err_headers_out;
-    const char *vary = apr_table_get(headers, "Vary");
 
-    if (!vary || !ap_find_list_item(r->pool, vary, "origin")) {
-        apr_table_mergen(headers, "Vary", "Origin");
-    }
+    apr_table_mergen(headers, "Vary", "Origin"); /* httpd leaves out what is there twice */
     if (origin) {
         apr_table_setn(headers, "Access-Control-Allow-Origin", origin);
         apr_table_setn(headers, "Access-Control-Allow-Credentials", "true");
