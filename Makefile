@@ -57,7 +57,7 @@ $(BUILD)/compile-command: FORCE
 	@echo '$(COMPILE)' | cmp -s - $@ || echo '$(COMPILE)' > $@
 
 # The leaves know neither httpd nor curl, so each t/unit/test_*.c is a program of its own with all of them linked in.
-LEAVES     := $(wildcard $(patsubst %,src/%.c,dialect form guard json lead limit outcome repeat text url vault))
+LEAVES     := $(wildcard $(patsubst %,src/%.c,dialect form guard json lead limit outcome proxy repeat text url vault))
 UNIT_TESTS := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard t/unit/test_*.c)))
 UNIT_OBJS  := $(LEAVES:%.c=$(BUILD)/unit/%.o) $(UNIT_TESTS:%=%.o)
 # Both sanitizers, where the compiler has their libraries.
@@ -105,7 +105,7 @@ unit-tests: $(UNIT_TESTS) $(REPLAYS) $(URL_TABLE)
 
 # The engine and the car park are hands, not leaves: they have threads and sockets. Their tests run plain, and under both
 # kinds of sanitizer; those of the car park have an httpd of their own making.
-ENGINE      := src/client.c t/engine/server.c t/engine/test_client.c
+ENGINE      := src/client.c src/reason.c t/engine/server.c t/engine/test_client.c
 PARK        := src/park.c t/engine/test_park.c
 SHARED      := src/guard.c src/limit.c t/engine/test_shared.c
 ENGINES     := $(foreach how,plain address thread,$(addprefix $(BUILD)/engine/$(how)/,test_client test_park test_shared))

@@ -3,6 +3,7 @@
  *   and the I/O thread, and goes back to the free list when both have let go of it.
  * Never: sees a request_rec, reads JSON, follows a redirect, or decides what an answer means. */
 #include "client.h"
+#include "reason.h"
 
 #include <apr_portable.h>
 #include <apr_ring.h>
@@ -62,6 +63,8 @@ struct kohomai_call_t {
     stage_e stage;
     apr_time_t started, ends; /* by steady_now */
     CURL *easy;
+    const kohomai_proxy_t *proxy; /* what the handle is set to */
+    char said[CURL_ERROR_SIZE];   /* by libcurl, about what went wrong */
     struct curl_slist authorization;
     apr_size_t body_read, headers_read;
     char *answer; /* grows, and is kept for the next use */
@@ -230,6 +233,10 @@ static void call_fill(kohomai_call_t *call, const kohomai_order_t *order)
     call->stage = STAGE_NONE;
     call->body_read = call->headers_read = call->answer_len = 0;
     call->overflow = call->again = 0;
+    /* What goes out in the clear, key and all, is for no proxy to read. */
+    if (order->url && strncmp(order->url, "https:", 6) != 0) {
+        call->order.proxy = NULL;
+    }
 }
 
 /* Ends a call: its reply stands, and is the sender's from here on. */
@@ -349,6 +356,22 @@ static curl_socket_t on_open_io(void *baton, curlsocktype purpose, struct curl_s
 
 /* ---- transfers ---- */
 
+/* Whatever the environment says, the way is the one that the order names, and a proxy sees nothing but
+ * a CONNECT: not the key, and not what is sent. */
+static void easy_prepare_for_proxies_io(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
+    curl_easy_setopt(easy, CURLOPT_SOCKS5_AUTH, (long)CURLAUTH_BASIC);
+    curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
+}
+
 /* The options that never change; handles are made once and used again and again. */
 static CURL *easy_make_io(kohomai_call_t *call)
 {
@@ -366,7 +389,7 @@ static CURL *easy_make_io(kohomai_call_t *call)
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* no waiting for a name server at the end */
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->said);
     curl_easy_setopt(easy, CURLOPT_SHARE, call->client->tls_sessions);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_io);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
@@ -379,6 +402,8 @@ static CURL *easy_make_io(kohomai_call_t *call)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header_io);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    easy_prepare_for_proxies_io(easy);
+    call->proxy = NULL;
     return easy;
 }
 
@@ -390,6 +415,26 @@ static void easy_set_trust_io(kohomai_call_t *call)
 
     curl_easy_setopt(call->easy, CURLOPT_CAINFO, file ? file : built_in->cainfo);
     curl_easy_setopt(call->easy, CURLOPT_CAPATH, file ? NULL : built_in->capath);
+    if (call->order.proxy && call->order.proxy->tls) {
+        curl_easy_setopt(call->easy, CURLOPT_PROXY_CAINFO, file ? file : built_in->cainfo);
+        curl_easy_setopt(call->easy, CURLOPT_PROXY_CAPATH, file ? NULL : built_in->capath);
+    }
+}
+
+/* libcurl tells kept connections apart by their proxy, but not by its user (up to 8.18). */
+static void easy_set_way_io(kohomai_call_t *call)
+{
+    const kohomai_proxy_t *proxy = call->order.proxy;
+    int alone = proxy && proxy->contested;
+
+    if (proxy != call->proxy) {
+        curl_easy_setopt(call->easy, CURLOPT_PROXY, proxy ? proxy->label : "");
+        curl_easy_setopt(call->easy, CURLOPT_PROXYUSERNAME, proxy ? proxy->user : NULL);
+        curl_easy_setopt(call->easy, CURLOPT_PROXYPASSWORD, proxy ? proxy->password : NULL);
+        call->proxy = proxy;
+    }
+    curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, (long)(call->again || alone));
+    curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, (long)alone);
 }
 
 static void easy_set_io(kohomai_call_t *call, apr_interval_time_t left)
@@ -414,7 +459,7 @@ static void easy_set_io(kohomai_call_t *call, apr_interval_time_t left)
      * says what went out. */
     curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->order.once ? NULL : call->order.body);
     easy_set_trust_io(call);
-    curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, (long)call->again);
+    easy_set_way_io(call);
     curl_easy_setopt(call->easy, CURLOPT_MAXAGE_CONN,
                      call->order.once ? IDLE_SECONDS_ONCE : IDLE_SECONDS);
     curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)apr_time_as_msec(left) + 1000);
@@ -455,6 +500,7 @@ static void call_begin_io(kohomai_client_t *client, kohomai_call_t *call)
         call_end_io(call, KOHOMAI_STOPPED, "out of memory");
         return;
     }
+    call->said[0] = '\0';
     easy_set_io(call, left);
     if (curl_multi_add_handle(client->multi, call->easy) != CURLM_OK) {
         call_end_io(call, KOHOMAI_STOPPED, "libcurl refused the call");
@@ -534,6 +580,17 @@ static void call_cancel_io(kohomai_client_t *client, kohomai_call_t *call, const
     call_end_io(call, KOHOMAI_CANCELLED, detail);
 }
 
+static const char *explain_io(const kohomai_call_t *call, CURLcode code)
+{
+    const kohomai_failure_t failure = {.easy = call->easy,
+                                       .code = code,
+                                       .said = call->said,
+                                       .proxy = call->order.proxy,
+                                       .sent = call->reply.maybe_sent};
+
+    return kohomai_reason_of(&failure);
+}
+
 static kohomai_fate_e judge_io(const kohomai_call_t *call, CURLcode code)
 {
     switch (code) {
@@ -561,7 +618,7 @@ static int was_stale_io(const kohomai_call_t *call, CURLcode code)
 
 static void call_finish_io(kohomai_client_t *client, kohomai_call_t *call, CURLcode code)
 {
-    const char *detail = code == CURLE_OK ? "" : curl_easy_strerror(code);
+    const char *detail = code == CURLE_OK ? "" : explain_io(call, code);
     long status = 0;
 
     if (was_stale_io(call, code)) {
@@ -652,8 +709,10 @@ static apr_time_t end_overdue_in_io(kohomai_client_t *client, struct call_list_t
     for (; call != APR_RING_SENTINEL(list, kohomai_call_t, link); call = next) {
         next = APR_RING_NEXT(call, link);
         if (call->ends <= now) {
+            const char *detail = explain_io(call, CURLE_OPERATION_TIMEDOUT);
+
             call_unlink_io(client, call);
-            call_end_io(call, KOHOMAI_TIMED_OUT, "the time is over");
+            call_end_io(call, KOHOMAI_TIMED_OUT, detail);
         }
         else if (!next_end || call->ends < next_end) {
             next_end = call->ends;

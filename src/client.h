@@ -4,18 +4,21 @@
 #ifndef KOHOMAI_CLIENT_H
 #define KOHOMAI_CLIENT_H
 
+#include "proxy.h"
+
 #include <apr_pools.h>
 #include <apr_time.h>
 
 typedef struct kohomai_client_t kohomai_client_t;
 typedef struct kohomai_call_t kohomai_call_t;
 
-/* What to send, always by POST as JSON. The strings are copied. */
+/* What to send, always by POST as JSON. The strings are copied; proxy is not. */
 typedef struct {
-    const char *url;           /* absolute; NULL for a nap: nothing is sent, and it ends
+    const char *url;              /* absolute; NULL for a nap: nothing is sent, and it ends
                                   KOHOMAI_TIMED_OUT at not_before */
-    const char *authorization; /* the whole header line, or NULL for none */
-    const char *ca_file;       /* PEM file of trusted CAs, NULL for the system's */
+    const char *authorization;    /* the whole header line, or NULL for none */
+    const char *ca_file;          /* PEM file of trusted CAs, NULL for the system's */
+    const kohomai_proxy_t *proxy; /* for an https url; NULL for none; must outlive the client */
     const char *body;
     apr_size_t body_len;
     apr_size_t answer_max;               /* bytes of an answer's body; a longer one fails */

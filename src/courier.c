@@ -547,11 +547,13 @@ static kohomai_call_t *send_and_wait(delivery_t *delivery)
     kohomai_courier_t *courier = delivery->courier;
     kohomai_patience_t patience = kohomai_settings_patience(
         ap_get_module_config(courier->post.server->lookup_defaults, &kohomai_module));
-    kohomai_order_t order = {.ca_file = *delivery->record.ca_file ? delivery->record.ca_file : NULL,
-                             .answer_max = KOHOMAI_ANSWER_MAX,
-                             .connect_timeout = patience.connect,
-                             .once = 1,
-                             .visitor = -1};
+    kohomai_order_t order = {
+        .ca_file = *delivery->record.ca_file ? delivery->record.ca_file : NULL,
+        .proxy = kohomai_settings_find_proxy(courier->post.server, delivery->record.proxy),
+        .answer_max = KOHOMAI_ANSWER_MAX,
+        .connect_timeout = patience.connect,
+        .once = 1,
+        .visitor = -1};
     kohomai_request_t request;
     kohomai_call_t *call;
 

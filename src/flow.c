@@ -577,6 +577,7 @@ static int ask(visit_t *visit)
     const kohomai_settings_t *settings = visit->settings;
     kohomai_order_t order = {
         .ca_file = settings->ca_file,
+        .proxy = kohomai_settings_proxy(settings),
         .body = visit->request.body,
         .body_len = visit->request.body_len,
         .answer_max = KOHOMAI_ANSWER_MAX,
@@ -743,11 +744,12 @@ static const kohomai_record_t *make_record(const visit_t *visit, const kohomai_l
     kohomai_record_t *record = apr_pcalloc(visit->r->pool, sizeof(*record));
 
     record->lead = *lead;
-    record->arrived = record->proxy = "";
+    record->arrived = "";
     record->api = kohomai_dialect_name(kohomai_settings_api(settings));
     record->base_url = kohomai_settings_base(settings)->text;
     record->return_url = visit->return_url;
     record->ca_file = settings->ca_file ? settings->ca_file : "";
+    record->proxy = settings->proxy ? settings->proxy->label : "";
     record->key = settings->key ? kohomai_key_label(settings->key) : "";
     return record;
 }

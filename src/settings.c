@@ -260,6 +260,12 @@ static const char *set_insecure(cmd_parms *cmd, void *place, int on)
     return NULL;
 }
 
+/* httpd keeps what it read, and shows it: mod_info's page, -D DUMP_CONFIG. */
+static void mask(cmd_parms *cmd, const char *shown)
+{
+    ((ap_directive_t *)cmd->directive)->args = apr_pstrdup(cmd->pool, shown);
+}
+
 static const char *set_key(cmd_parms *cmd, void *place, const char *source)
 {
     kohomai_settings_t *settings = place;
@@ -272,6 +278,49 @@ static const char *set_key(cmd_parms *cmd, void *place, const char *source)
     }
     if (warning) {
         warn(cmd, warning);
+    }
+    if (strncmp(kohomai_key_label(settings->key), "literal:", 8) == 0) {
+        mask(cmd, "***");
+    }
+    return NULL;
+}
+
+static int everybody_reads(cmd_parms *cmd)
+{
+    apr_finfo_t info;
+
+    return apr_stat(&info, cmd->directive->filename, APR_FINFO_PROT, cmd->temp_pool) ==
+               APR_SUCCESS &&
+           (info.protection & APR_FPROT_WREAD);
+}
+
+/* KohomaiProxy none. */
+static const kohomai_proxy_t no_proxy = {.label = "none"};
+
+static const char *set_proxy(cmd_parms *cmd, void *place, const char *text)
+{
+    kohomai_settings_t *settings = place;
+    const char *fault;
+
+    settings->proxy = &no_proxy;
+    if (strcasecmp(text, no_proxy.label) == 0) {
+        return NULL;
+    }
+    fault = kohomai_proxies_add(kohomai_proxies_of(cmd->pool), text, &settings->proxy);
+    if (fault) {
+        return apr_pstrcat(cmd->pool, "KohomaiProxy: this URL cannot be used: ", fault,
+                           "; write none, or a scheme, host and port, such as "
+                           "http://proxy.example.com:3128 or "
+                           "http://user:password@proxy.example.com:3128",
+                           NULL);
+    }
+    if (settings->proxy->user) {
+        mask(cmd, kohomai_proxy_mask(cmd->pool, settings->proxy));
+        if (everybody_reads(cmd)) {
+            warn(cmd, "everybody on this machine can read the password for the proxy here: put "
+                      "the line into a file of its own that only root can read (chmod 600), and "
+                      "Include that");
+        }
     }
     return NULL;
 }
@@ -671,6 +720,8 @@ const command_rec kohomai_settings_commands[] = {
                   "the directory in which leads are kept until the API can take them"),
     AP_INIT_TAKE1("KohomaiCAFile", set_ca_file, NULL, SERVER_OR_SECTION,
                   "a PEM file of the CAs to trust instead of the system's"),
+    AP_INIT_TAKE1("KohomaiProxy", set_proxy, NULL, SERVER_OR_SECTION,
+                  "the URL of an outgoing proxy, or none"),
     AP_INIT_TAKE1("KohomaiAPI", set_api, NULL, SERVER_OR_SECTION,
                   "the generation to register with: leads, journeys, journeys-flat or workflows"),
     AP_INIT_TAKE1("KohomaiJourney", set_journey, NULL, SECTION_OR_HTACCESS,
@@ -733,6 +784,7 @@ void *kohomai_settings_merge(apr_pool_t *pool, void *outer_place, void *inner_pl
     merged->key = INNER(key);
     merged->patience = INNER(patience);
     merged->ca_file = INNER(ca_file);
+    merged->proxy = INNER(proxy);
     merged->journey = INNER(journey);
     merged->user = INNER(user);
     merged->ref = INNER(ref);
@@ -841,6 +893,23 @@ int kohomai_settings_knows_ca_file(const server_rec *main_server, const char *ca
         known = holds(server_of(s)->ca_files, ca_file);
     }
     return known;
+}
+
+const kohomai_proxy_t *kohomai_settings_proxy(const kohomai_settings_t *settings)
+{
+    return settings->proxy != &no_proxy ? settings->proxy : NULL;
+}
+
+const kohomai_proxy_t *kohomai_settings_find_proxy(const server_rec *main_server, const char *label)
+{
+    const kohomai_proxies_t *proxies = kohomai_proxies_of(main_server->process->pconf);
+    const kohomai_proxy_t *found = kohomai_proxies_find(proxies, label);
+
+    if (found || strcmp(label, no_proxy.label) == 0) {
+        return found;
+    }
+    return kohomai_settings_proxy(
+        ap_get_module_config(main_server->lookup_defaults, &kohomai_module));
 }
 
 kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings)

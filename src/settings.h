@@ -10,6 +10,7 @@
 #include "key.h"
 #include "limit.h"
 #include "outcome.h"
+#include "proxy.h"
 #include "url.h"
 
 #include <httpd.h>
@@ -68,6 +69,7 @@ typedef struct {
     const kohomai_key_t *key; /* calls are made without one where it is NULL */
     const kohomai_patience_t *patience;
     const char *ca_file;
+    const kohomai_proxy_t *proxy; /* see kohomai_settings_proxy */
     const ap_expr_info_t *journey, *user, *ref, *return_url;
     const ap_expr_info_t *lead[KOHOMAI_LEAD_FIELDS];
     apr_array_header_t *data; /* of kohomai_data_setting_t */
@@ -109,12 +111,19 @@ const char *kohomai_settings_outbox(const server_rec *main_server);
 int kohomai_settings_knows_base(const server_rec *main_server, const char *base_url);
 int kohomai_settings_knows_ca_file(const server_rec *main_server, const char *ca_file);
 
+/* The proxy that a lead goes out by which was registered by the one of that label: that one, or what
+ * the main server says where the label is "" or not in the configuration (any more). "none" stands for
+ * none. NULL for none. */
+const kohomai_proxy_t *kohomai_settings_find_proxy(const server_rec *main_server,
+                                                   const char *label);
+
 /* What holds where nothing was said. */
 int kohomai_settings_retries(const kohomai_settings_t *settings);
 const kohomai_base_t *kohomai_settings_base(const kohomai_settings_t *settings);
 kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings);
 const kohomai_limit_policy_t *kohomai_settings_limit(const kohomai_settings_t *settings,
                                                      kohomai_limit_e kind);
+const kohomai_proxy_t *kohomai_settings_proxy(const kohomai_settings_t *settings); /* or NULL */
 kohomai_api_e kohomai_settings_api(const kohomai_settings_t *settings);
 const kohomai_fallback_t *kohomai_settings_fallback(const kohomai_settings_t *settings,
                                                     kohomai_outcome_e outcome);

@@ -246,6 +246,13 @@ int kohomai_settings_knows_ca_file(const server_rec *s, const char *ca_file)
     return *ca_file == '\0';
 }
 
+const kohomai_proxy_t *kohomai_settings_find_proxy(const server_rec *s, const char *label)
+{
+    (void)s;
+    (void)label;
+    return NULL;
+}
+
 kohomai_patience_t kohomai_settings_patience(const kohomai_settings_t *settings)
 {
     (void)settings;

@@ -37,6 +37,7 @@ ok defined $silent->recv(my $question, 512), 'the name server was asked';
 my @times = map { /time_us=(\d+)/ } lines_of($httpd, '/known', 2), lines_of($httpd, '/new');
 is_deeply [grep { $_ < 450_000 } @times], [], 'and had its time' or diag "@times";
 is $_->ask(GET => '/plain.txt')->answer->status, 200, 'the connection goes on' for @visitors;
+is scalar(my @said = $httpd->error_log =~ /outcome=timeout .* detail=the name server did not answer in time: /g), 3, 'the log says what was waited for';
 
 visitor($httpd)->ask(GET => '/known') for 1 .. 2;
 $begin = time;
