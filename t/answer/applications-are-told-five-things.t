@@ -1,5 +1,6 @@
 # An application that answers after all (pass, an error page, a front controller) finds the outcome in its environment under five
-# names, and nothing else of the module: no link, no key. No header of a request can take their place.
+# names, and nothing else of the module: no link, and no key, even where httpd has it from its own environment. No header of a
+# request can take their place.
 use strict;
 use warnings;
 use Test::More;
@@ -10,8 +11,8 @@ my @FORGED = map { ($_ => 'forged') } 'Kohomai-Outcome', 'Kohomai-Reason', 'KOHO
     'Kohomai-Link', 'Authorization-Kohomai';
 
 my $api   = sandbox();
-my $httpd = start_httpd(<<"END");
-KohomaiAPIKey  sandbox-key
+my $httpd = start_httpd(<<"END", env => {SITE_API_KEY => 'sandbox-key'});
+KohomaiAPIKey  env:SITE_API_KEY
 KohomaiBreaker Off
 <LocationMatch "^/(cgi-bin/env|php/env\\.php|blog)/site\$">
     KohomaiHandoff  On

@@ -53,6 +53,7 @@ sub prepare {
         write_file("$folder/$name", $text);
     }
     note_secret(key => $text =~ /^\s*KohomaiAPIKey\s+"?(?!(?:file|env|exec):)([^"\s]+)/mig);
+    note_secret(key => $text =~ m{^\s*KohomaiProxy\s+"?\w+://[^:@/\s]*:([^@\s"]+)@}mig);
     write_file("$folder/site.conf", $text);
     write_file("$folder/httpd.conf", $self->basis);
     return $self;
