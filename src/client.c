@@ -43,10 +43,6 @@ APR_RING_HEAD(call_list_t, kohomai_call_t);
  * are spared the two system calls. */
 #define WATCH_AFTER apr_time_from_sec(1)
 
-/* For so long after the last call the I/O thread does not sleep without an end, so that the next
- * sender need not wake it. */
-#define LINGER apr_time_from_sec(1)
-
 struct kohomai_call_t {
     kohomai_call_t *next;           /* in the hand-over stack, or in the free list */
     kohomai_call_t *next_abandoned; /* in the stack of those */
@@ -84,13 +80,10 @@ struct kohomai_client_t {
     _Atomic(kohomai_call_t *) arrivals;  /* a stack; the thread takes all at once */
     _Atomic(kohomai_call_t *) abandoned; /* likewise */
     atomic_int stopping;
-    atomic_int opened;
-    pthread_mutex_t engine;  /* what follows, and all _io_ functions, are whose who holds it */
-    apr_time_t asleep_until; /* by steady_now: the I/O thread looks again then; 0: not by itself */
+    /* What follows is the I/O thread's. */
     int epoll;
     CURLM *multi;
     CURLSH *tls_sessions;
-    apr_time_t last_start;            /* of a call, by steady_now; 0: there was none */
     apr_time_t next_end;              /* no call under way ends before, by steady_now; 0: none is */
     struct call_list_t lists[STAGES]; /* LATER by not_before, the others by age */
 };
@@ -506,7 +499,7 @@ static void call_begin_io(kohomai_client_t *client, kohomai_call_t *call)
         call_end_io(call, KOHOMAI_STOPPED, "libcurl refused the call");
         return;
     }
-    call->started = client->last_start = steady_now();
+    call->started = steady_now();
     call->ends = call->started + left;
     if (!client->next_end || call->ends < client->next_end) {
         client->next_end = call->ends;
@@ -816,11 +809,6 @@ static int wait_milliseconds_io(const kohomai_client_t *client)
 
         wait = sooner(wait, due < 0 ? 0 : due);
     }
-    if (client->last_start) {
-        apr_interval_time_t due = client->last_start + LINGER - steady_now();
-
-        wait = due <= 0 ? wait : sooner(wait, due);
-    }
     return wait < 0 ? -1 : (int)((wait + 999) / 1000);
 }
 
@@ -841,11 +829,15 @@ static void handle_event_io(kohomai_client_t *client, const struct epoll_event *
     curl_multi_socket_action(client->multi, event->data.fd, action, &running);
 }
 
-/* Takes what is due but for answers: what was sent, given up, or has its time come. */
-static void take_work_io(kohomai_client_t *client)
+static void turn_io(kohomai_client_t *client)
 {
-    int running;
+    struct epoll_event events[EVENTS_PER_WAIT];
+    int n = epoll_wait(client->epoll, events, EVENTS_PER_WAIT, wait_milliseconds_io(client));
+    int i, running;
 
+    for (i = 0; i < n; i++) {
+        handle_event_io(client, &events[i]);
+    }
     take_arrivals_io(client);
     take_abandoned_io(client);
     take_due_io(client);
@@ -855,31 +847,6 @@ static void take_work_io(kohomai_client_t *client)
         curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
     take_results_io(client);
-}
-
-/* Whether somebody stacked up a call; asked after letting go of the engine. It writes what it reads:
- * so either it sees a call, or who stacks that up afterwards finds the engine free. */
-static int work_is_left(kohomai_client_t *client)
-{
-    kohomai_call_t *none = NULL;
-
-    return !atomic_compare_exchange_strong(&client->arrivals, &none, NULL);
-}
-
-/* One turn of the I/O thread, which lets go of the engine only while it waits. */
-static void turn_io(kohomai_client_t *client)
-{
-    struct epoll_event events[EVENTS_PER_WAIT];
-    int wait = wait_milliseconds_io(client), n, i;
-
-    client->asleep_until = wait < 0 ? 0 : steady_now() + apr_time_from_msec(wait);
-    pthread_mutex_unlock(&client->engine);
-    n = epoll_wait(client->epoll, events, EVENTS_PER_WAIT, work_is_left(client) ? 0 : wait);
-    pthread_mutex_lock(&client->engine);
-    for (i = 0; i < n; i++) {
-        handle_event_io(client, &events[i]);
-    }
-    take_work_io(client);
 }
 
 static int open_io(kohomai_client_t *client)
@@ -941,15 +908,12 @@ static void *APR_THREAD_FUNC run_io(apr_thread_t *thread, void *baton)
     if (!opened) {
         atomic_store(&client->stopping, 1);
     }
-    pthread_mutex_lock(&client->engine);
-    atomic_store(&client->opened, opened);
     while (!atomic_load(&client->stopping)) {
         turn_io(client);
     }
     take_arrivals_io(client);
     take_abandoned_io(client);
     close_io(client);
-    pthread_mutex_unlock(&client->engine);
     return NULL;
 }
 
@@ -969,39 +933,6 @@ static int start_thread(kohomai_client_t *client)
     return ready;
 }
 
-/* Whether the I/O thread sleeps past the moment when something must be done. */
-static int oversleeps_io(const kohomai_client_t *client)
-{
-    int wait = wait_milliseconds_io(client);
-
-    /* A millisecond, to which waits are rounded, is no difference. */
-    return wait >= 0 && (client->asleep_until == 0 ||
-                         steady_now() + apr_time_from_msec(wait + 1) < client->asleep_until);
-}
-
-/* Sends what is stacked up at once, on this thread, where nobody holds the engine: that spares the
- * I/O thread a wake-up, and the call a change of threads. Else whoever holds it looks again after
- * letting go. */
-static void drive(kohomai_client_t *client)
-{
-    int must_wake = !atomic_load(&client->opened), stopping = 0;
-
-    while (!must_wake && !stopping && work_is_left(client)) {
-        if (pthread_mutex_trylock(&client->engine) != 0) {
-            return;
-        }
-        stopping = atomic_load(&client->stopping);
-        if (!stopping) {
-            take_work_io(client);
-            must_wake = oversleeps_io(client);
-        }
-        pthread_mutex_unlock(&client->engine);
-    }
-    if (must_wake) {
-        wake(client);
-    }
-}
-
 kohomai_call_t *kohomai_client_send(kohomai_client_t *client, const kohomai_order_t *order,
                                     kohomai_done_io_fn done, void *baton)
 {
@@ -1019,7 +950,9 @@ kohomai_call_t *kohomai_client_send(kohomai_client_t *client, const kohomai_orde
     do {
         call->next = top;
     } while (!atomic_compare_exchange_weak(&client->arrivals, &top, call));
-    drive(client);
+    if (!top) {
+        wake(client); /* else whoever was first has seen to it */
+    }
     if (atomic_load(&client->stopping)) {
         take_arrivals_io(client); /* the thread may have looked for the last time */
     }
@@ -1108,7 +1041,6 @@ kohomai_client_t *kohomai_client_create(apr_pool_t *pool)
         apr_thread_mutex_create(&client->lock, APR_THREAD_MUTEX_DEFAULT, pool) != APR_SUCCESS) {
         return NULL;
     }
-    pthread_mutex_init(&client->engine, NULL);
     apr_pool_pre_cleanup_register(pool, client, stop_with_pool);
     return client;
 }
