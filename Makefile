@@ -169,11 +169,13 @@ sanitize:
 	@t/run-tests --module $(BUILD)/sanitize/mod_kohomai.so
 
 # The same by Valgrind, which also knows what is used before anything was written to it, and what nothing points to any
-# more. Some 40 minutes on two cores: two of the MPMs, since worker differs from event by the MPM alone.
+# more: under event and prefork, since worker differs from event by the MPM alone, and without t/parking, whose tests are
+# about time. Visitors wait in the storm instead, which bears with a slow httpd.
 memcheck:
 	@t/install-packages.sh memcheck
 	@$(MAKE) --no-print-directory all
 	@t/run-tests --valgrind --mpm event,prefork
+	@t/soak/chaos --valgrind --seconds 180 --visitors 30
 
 # Ten minutes of visitors, mishaps and restarts, then a hundred restarts by themselves; make test has short forms of both.
 soak:
