@@ -337,17 +337,23 @@ static kohomai_repeat_e go_first(kohomai_repeat_t *repeat, kohomai_claim_t *clai
 }
 
 /* Nobody has the key: shows it in a slot of its own. Where there is none, an equal click may have
- * been quicker to take the last one; else this one goes on unknown. */
+ * been quicker to take the last one, or be about to; else this one goes on unknown. */
 static kohomai_repeat_e announce(kohomai_repeat_t *repeat, kohomai_claim_t *claim, apr_time_t now)
 {
     unsigned first = (unsigned)(set_of(repeat, claim) - repeat->slots), i;
     uint64_t other;
+    int moving = 0;
 
     for (i = first; i < first + WAYS; i++) {
         slot_t *slot = &repeat->slots[i];
         uint64_t word = atomic_load(&slot->word);
 
-        if (!is_over(slot, word, now) || !seize(repeat, i, &word)) {
+        if (!is_over(slot, word, now)) {
+            moving |= phase_of(word) == BUSY;
+            continue;
+        }
+        if (!seize(repeat, i, &word)) {
+            moving = 1;
             continue;
         }
         atomic_store(&slot->key[0], claim->key[0]);
@@ -357,7 +363,7 @@ static kohomai_repeat_e announce(kohomai_repeat_t *repeat, kohomai_claim_t *clai
         claim->word = word;
         return go_first(repeat, claim, now);
     }
-    return find(repeat, claim, now, &other) ? KOHOMAI_REPEAT_WAIT : KOHOMAI_REPEAT_FIRST;
+    return moving || find(repeat, claim, now, &other) ? KOHOMAI_REPEAT_WAIT : KOHOMAI_REPEAT_FIRST;
 }
 
 static kohomai_repeat_e join(kohomai_claim_t *claim, uint64_t word)

@@ -367,6 +367,7 @@ static void a_nap_ends_at_its_time_and_sends_nothing(void **state)
     for (i = 0; i < 4; i++) {
         kohomai_order_t order = {.visitor = -1, .not_before = began + MS(delays[i])};
 
+        order.deadline = i % 2 ? began + 40 * SECOND : 0; /* which says nothing about a nap */
         wait_init(&naps[i], i);
         send_order(world, &naps[i], &order);
     }

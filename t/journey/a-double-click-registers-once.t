@@ -155,7 +155,7 @@ for my $row (['/slow', 0], ['/slower', 0], ['/slower', 1.5]) {
 # --- Others ---------------------------------------------------------------------------------------------------------------------
 
 my %other = (
-    'another browser'         => sub ($me) { [name => "$me-2"], [] },
+    'another browser'         => sub ($me) { [name => "$me-2"], [Cookie => 'PHPSESSID=1; a=b'] },
     'another session'         => sub ($me) { [name => $me], [Cookie => 'PHPSESSID=2; a=b'] },
     'no session'              => sub ($me) { [name => $me], [] },
     'another address'         => sub ($me) { [name => $me, from => '127.0.0.2'], [Cookie => 'PHPSESSID=1; a=b'] },

@@ -407,15 +407,17 @@ static void a_dead_ones_registration_is_not_repeated_at_once(apr_pool_t *pool)
 #define RACES 4000
 
 typedef struct {
-    atomic_int ready[RACES], firsts[RACES], answers[RACES];
+    atomic_int ready[RACES], firsts[RACES], holders[RACES], answers[RACES];
 } races_t;
 
-static void run_races(kohomai_repeat_t *repeat, races_t *races, apr_pool_t *pool)
+/* step is what passes between one race and the next: the less, the fuller the table. */
+static void run_races(kohomai_repeat_t *repeat, races_t *races, apr_interval_time_t step,
+                      apr_pool_t *pool)
 {
     int i;
 
     for (i = 0; i < RACES; i++) {
-        apr_time_t now = START + i * apr_time_from_msec(50); /* so that there always is room */
+        apr_time_t now = START + i * step;
         kohomai_claim_t claim = numbered(repeat, i);
         kohomai_repeat_answer_t answer;
         kohomai_repeat_e says;
@@ -430,6 +432,7 @@ static void run_races(kohomai_repeat_t *repeat, races_t *races, apr_pool_t *pool
         }
         if (says == KOHOMAI_REPEAT_FIRST) {
             atomic_fetch_add(&races->firsts[i], 1);
+            atomic_fetch_add(&races->holders[i], claim.word != 0);
             kohomai_repeat_settle(repeat, &claim, now, &handed_off);
         }
         else if (says == KOHOMAI_REPEAT_ANSWERED && strcmp(answer.link, LINK) == 0) {
@@ -438,7 +441,7 @@ static void run_races(kohomai_repeat_t *repeat, races_t *races, apr_pool_t *pool
     }
 }
 
-static void of_many_at_the_same_moment_one_is_the_first(apr_pool_t *pool)
+static races_t *race(apr_pool_t *pool, apr_interval_time_t step)
 {
     kohomai_repeat_t *repeat = table(pool);
     races_t *races =
@@ -449,19 +452,44 @@ static void of_many_at_the_same_moment_one_is_the_first(apr_pool_t *pool)
     for (i = 0; i < RUNNERS; i++) {
         children[i] = fork();
         if (children[i] == 0) {
-            run_races(repeat, races, pool);
+            run_races(repeat, races, step, pool);
             _exit(0);
         }
     }
     for (i = 0; i < RUNNERS; i++) {
         wait_for(children[i]);
     }
+    return races;
+}
+
+static void of_many_at_the_same_moment_one_is_the_first(apr_pool_t *pool)
+{
+    races_t *races = race(pool, apr_time_from_msec(50));
+    int i;
+
     for (i = 0; i < RACES; i++) {
         int firsts = atomic_load(&races->firsts[i]), answers = atomic_load(&races->answers[i]);
 
         expect(firsts == 1 && answers == RUNNERS - 1, "race %d: %d firsts, %d answers", i, firsts,
                answers);
     }
+    munmap(races, sizeof(*races));
+}
+
+/* In a table that is nearly full nobody may miss whoever took the last slot. */
+static void for_the_last_slot_one_is_the_first(apr_pool_t *pool)
+{
+    races_t *races = race(pool, apr_time_from_msec(5));
+    int i, full = 0;
+
+    for (i = 0; i < RACES; i++) {
+        int firsts = atomic_load(&races->firsts[i]), holders = atomic_load(&races->holders[i]);
+
+        expect(firsts == 1 || holders == 0, "race %d: %d firsts, %d of them known", i, firsts,
+               holders);
+        full += holders == 0;
+    }
+    expect(full > 0 && full < RACES, "some sets are full, and some are not: %d", full);
     munmap(races, sizeof(*races));
 }
 
@@ -541,6 +569,7 @@ int main(void)
         UNIT(the_next_user_of_a_slot_wipes_it_first),
         UNIT(a_dead_ones_registration_is_not_repeated_at_once),
         UNIT(of_many_at_the_same_moment_one_is_the_first),
+        UNIT(for_the_last_slot_one_is_the_first),
         UNIT(one_that_is_killed_at_any_moment_keeps_no_slot),
     };
 
