@@ -22,8 +22,8 @@ $answer = h2get('/journey/join/leads', method => 'POST', body => 'email=john@exa
 is $answer->status, 303, 'a form of this site';
 is_deeply [map { $_->{body} } $api->calls], ['{"Email":"john@example.com"}'], 'is registered';
 
-$answer = h2get('/journey/join/leads', method => 'POST', body => 'email=john@example.com',
-    headers => ['Content-Type' => 'application/x-www-form-urlencoded', Origin => 'http://localhost:' . server_port()]);
+# Without a body: httpd resets a stream that it answers before it has read it, which curl takes for a failure now and then.
+$answer = h2get('/journey/join/leads', method => 'POST', headers => [Origin => 'http://localhost:' . server_port()]);
 is $answer->status, 403, 'a form of the same host without TLS is one of another site';
 is h2get('/journey/known', method => 'HEAD')->status, 204, 'HEAD';
 is h2get('/journey/by-id')->status, 403, 'an error';
