@@ -69,6 +69,8 @@ sub basis {
     my ($self) = @_;
     my ($dir, $port) = @$self{qw(dir port)};
     my $user = $> == 0 ? "User nobody\nGroup nogroup\n" : '';
+    # Under a checker of memory a handshake may take longer than three seconds.
+    my $slow = $ENV{KOHOMAI_SLOWNESS} && !$self->{how}{without_module} ? "KohomaiTimeout 80s connect=40s\n" : '';
     return <<"END";
 Define            PORT $port
 Define            DIR  "$dir"
@@ -80,7 +82,7 @@ DefaultRuntimeDir "$dir/logs"
 PidFile           "$dir/logs/httpd.pid"
 ${user}Include    "$dir/modules.inc"
 Include           "$dir/site.inc"
-Include           "$dir/site.conf"
+${slow}Include    "$dir/site.conf"
 END
 }
 
