@@ -548,16 +548,24 @@ static void call_unwatch_io(kohomai_client_t *client, kohomai_call_t *call)
     call->order.visitor = -1;
 }
 
-/* Takes the call out of libcurl's hands and out of its list. */
-static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
+/* on_body_io never hears of what libcurl sends together with the head. */
+static void call_note_sent_io(kohomai_call_t *call)
 {
     curl_off_t began = 0;
 
+    if (!call->order.once) {
+        curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &began);
+        call->reply.maybe_sent |= began > 0;
+    }
+}
+
+/* Takes the call out of libcurl's hands and out of its list. */
+static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
+{
     call_unwatch_io(client, call);
     if (call->stage != STAGE_LATER) {
         curl_multi_remove_handle(client->multi, call->easy);
-        curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &began);
-        call->reply.maybe_sent |= began > 0 && !call->order.once;
+        call_note_sent_io(call);
     }
     call_move_io(call, STAGE_NONE);
 }
@@ -573,14 +581,13 @@ static void call_cancel_io(kohomai_client_t *client, kohomai_call_t *call, const
     call_end_io(call, KOHOMAI_CANCELLED, detail);
 }
 
-static const char *explain_io(const kohomai_call_t *call, CURLcode code)
+static const char *explain_io(kohomai_call_t *call, CURLcode code)
 {
-    const kohomai_failure_t failure = {.easy = call->easy,
-                                       .code = code,
-                                       .said = call->said,
-                                       .proxy = call->order.proxy,
-                                       .sent = call->reply.maybe_sent};
+    kohomai_failure_t failure = {
+        .easy = call->easy, .code = code, .said = call->said, .proxy = call->order.proxy};
 
+    call_note_sent_io(call);
+    failure.sent = call->reply.maybe_sent;
     return kohomai_reason_of(&failure);
 }
 
@@ -615,6 +622,9 @@ static void call_finish_io(kohomai_client_t *client, kohomai_call_t *call, CURLc
     long status = 0;
 
     if (was_stale_io(call, code)) {
+        if (call->stage == STAGE_WATCHED) {
+            call_unwatch_io(client, call);
+        }
         curl_multi_remove_handle(client->multi, call->easy);
         call_move_io(call, STAGE_NONE);
         call->again = 1;
@@ -814,19 +824,19 @@ static int wait_milliseconds_io(const kohomai_client_t *client)
 
 static void handle_event_io(kohomai_client_t *client, const struct epoll_event *event)
 {
-    int action = 0, running;
+    int action = 0, running, fd = (int)(uint32_t)event->data.u64;
 
     if (event->data.u64 & WATCH_TAG) {
         handle_departure_io(client, (kohomai_call_t *)(uintptr_t)(event->data.u64 & ~WATCH_TAG));
         return;
     }
-    if (event->data.fd == client->wakeup) {
+    if (fd == client->wakeup) {
         return; /* edge-triggered: the next write tells again, read or not */
     }
     action |= event->events & EPOLLIN ? CURL_CSELECT_IN : 0;
     action |= event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
     action |= event->events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0;
-    curl_multi_socket_action(client->multi, event->data.fd, action, &running);
+    curl_multi_socket_action(client->multi, fd, action, &running);
 }
 
 static void turn_io(kohomai_client_t *client)

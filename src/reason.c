@@ -282,6 +282,8 @@ const char *kohomai_reason_of(const kohomai_failure_t *failure)
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_SEND_FAIL_REWIND: /* it would have been sent again, had that been allowed */
         return "the API closed the connection before its answer was there";
     default:
         return curl_easy_strerror(failure->code);

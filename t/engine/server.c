@@ -209,6 +209,12 @@ static int serve(connection_t *c, const char *path)
     else if (strncmp(path, "/die/", 5) == 0 && c->answered >= atoi(value)) {
         return 0;
     }
+    else if (strncmp(path, "/die-slowly/", 12) == 0) {
+        pause_ms(300);
+        if (c->answered >= atoi(value)) {
+            return 0;
+        }
+    }
     else if (strncmp(path, "/die-late/", 10) == 0) {
         if (c->answered >= atoi(value)) {
             return 0;

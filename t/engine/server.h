@@ -14,8 +14,8 @@ void server_stop(server_t *server);
 
 /* The address of a path. /echo says back the body. /slow/MS does so after MS milliseconds. /hang never answers.
  * /bytes/N answers N bytes; /head/N has a head of N bytes. /close answers, and closes at once. /die/N answers N requests
- * of a connection, and closes when it has read the next; /die-late/N answers them after a while. /drip answers a byte
- * each 20 ms. /cut breaks off. /status/NNN answers that, with Retry-After: 7. */
+ * of a connection, and closes when it has read the next; /die-late/N answers them after a while, and /die-slowly/N
+ * takes its time with all that. /drip answers a byte each 20 ms. /cut breaks off. /status/NNN answers that, with Retry-After: 7. */
 const char *server_url(server_t *server, const char *path, char *room);
 
 /* How often the body with this number has arrived whole. */

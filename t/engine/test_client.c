@@ -248,19 +248,21 @@ static void a_call_ends_at_its_deadline(void **state)
     static const char *const paths[] = {"/hang", "/drip", "/slow/2000"};
     size_t i;
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 6; i++) {
         apr_time_t began = apr_time_now();
         char url[256];
         wait_t wait;
         kohomai_order_t order;
 
         wait_init(&wait, (int)i);
-        order = order_for(&wait, server_url(world->server, paths[i], url));
+        order = order_for(&wait, server_url(world->server, paths[i / 2], url));
+        order.once = i % 2;
         order.deadline = began + MS(300);
         send_order(world, &wait, &order);
         assert_int_equal(wait_done(&wait), 1);
         assert_int_equal(kohomai_call_reply(wait.call)->fate, KOHOMAI_TIMED_OUT);
         assert_int_equal(kohomai_call_reply(wait.call)->maybe_sent, 1);
+        assert_string_equal(kohomai_call_reply(wait.call)->detail, "the API did not answer within KohomaiTimeout");
         assert_true(apr_time_now() - began >= MS(299));
         kohomai_call_release(wait.call);
     }
@@ -432,6 +434,7 @@ static void what_must_go_out_once_does(void **state)
         reply = ask(world, &wait, i + 1, "/die/1", 1);
         assert_int_equal(reply->fate, KOHOMAI_BROKEN);
         assert_int_equal(reply->maybe_sent, 1);
+        assert_string_equal(reply->detail, "the API closed the connection before its answer was there");
         kohomai_call_release(wait.call);
         assert_int_equal(server_seen(world->server, i), 1);
         assert_int_equal(server_seen(world->server, i + 1), 1);
@@ -635,6 +638,47 @@ static void an_abandoned_visitor_takes_nobody_along(void **state)
     close(pair[0]);
     close(pair[1]);
     close(next[0]);
+}
+
+/* A call that was watched, and had to be sent again, is soon another visitor's. */
+static void a_visitor_of_a_call_that_was_repeated_takes_nobody_along(void **state)
+{
+    enum { DEAD = 12 };
+    world_t *world = *state;
+    char dying[256], slow[256];
+    wait_t waits[DEAD], first, second;
+    kohomai_order_t order;
+    int pair[2], i;
+
+    server_url(world->server, "/die-slowly/1", dying);
+    for (i = 0; i < DEAD; i++) {
+        wait_init(&waits[i], i);
+        order = order_for(&waits[i], dying);
+        send_order(world, &waits[i], &order);
+    }
+    for (i = 0; i < DEAD; i++) {
+        assert_int_equal(wait_done(&waits[i]), 1);
+        kohomai_call_release(waits[i].call);
+    }
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    wait_init(&first, DEAD);
+    order = order_for(&first, dying);
+    order.visitor = pair[0];
+    send_order(world, &first, &order);
+    assert_int_equal(wait_done(&first), 1);
+    assert_int_equal(kohomai_call_reply(first.call)->fate, KOHOMAI_ANSWERED);
+    kohomai_call_release(first.call);
+    sleep_ms(100);
+    wait_init(&second, DEAD + 1);
+    order = order_for(&second, server_url(world->server, "/slow/2500", slow));
+    send_order(world, &second, &order);
+    assert_ptr_equal(second.call, first.call);
+    sleep_ms(1500);
+    close(pair[1]);
+    assert_int_equal(wait_done(&second), 1);
+    assert_int_equal(kohomai_call_reply(second.call)->fate, KOHOMAI_ANSWERED);
+    kohomai_call_release(second.call);
+    close(pair[0]);
 }
 
 /* ---- the end ---- */
@@ -926,6 +970,7 @@ int main(void)
         IN_A_WORLD(an_abandoned_call_that_may_have_been_sent_goes_on),
         IN_A_WORLD(a_visitor_who_leaves_ends_the_call),
         IN_A_WORLD(an_abandoned_visitor_takes_nobody_along),
+        IN_A_WORLD(a_visitor_of_a_call_that_was_repeated_takes_nobody_along),
         IN_A_WORLD(a_client_that_never_called_stops),
         IN_A_WORLD(whoever_waits_is_told_at_the_stop),
         IN_A_WORLD(ten_thousand_calls_of_sixteen_threads_get_their_own_answers),
