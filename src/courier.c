@@ -60,7 +60,7 @@ struct kohomai_courier_t {
     int lane_count;
     lane_t aside;     /* of what is left where it is until a person sees to it */
     apr_time_t seen;  /* the directory's change that was looked at */
-    apr_time_t again; /* when a lane that leads wait for may be tried; 0: there is none */
+    apr_time_t again; /* when there may be something to do though nothing changed; 0: never */
     apr_time_t next_left_behind;
 };
 
@@ -364,15 +364,20 @@ typedef struct {
     kohomai_may_e may;
 } delivery_t;
 
+static void look_again_at(kohomai_courier_t *courier, apr_time_t when)
+{
+    if (!courier->again || when < courier->again) {
+        courier->again = when;
+    }
+}
+
 static void remember(delivery_t *delivery, lane_t *lane)
 {
     kohomai_courier_t *courier = delivery->courier;
 
     apr_hash_set(courier->known, apr_pstrdup(courier->known_pool, delivery->name),
                  APR_HASH_KEY_STRING, lane);
-    if (!courier->again || lane->not_before < courier->again) {
-        courier->again = lane->not_before;
-    }
+    look_again_at(courier, lane->not_before);
 }
 
 /* The record stays where it is until a person does something about it; said once. */
@@ -397,7 +402,10 @@ static int take(delivery_t *delivery)
     if (rv == APR_EINVAL) {
         leave(delivery, 0, "it is no plain file");
     }
-    else if (rv != APR_SUCCESS && rv != APR_EBUSY && rv != APR_ENOENT) {
+    else if (rv == APR_EBUSY) { /* whoever put it here may still wait for a slow disk */
+        look_again_at(delivery->courier, apr_time_now() + LEFT_BEHIND_EVERY);
+    }
+    else if (rv != APR_SUCCESS && rv != APR_ENOENT) {
         leave(delivery, rv, "it cannot be read and written; give it to httpd's user");
     }
     return rv == APR_SUCCESS;
@@ -441,7 +449,7 @@ static int understand(delivery_t *delivery)
     }
     else if (strcmp(fault, "record-incomplete") == 0 &&
              kohomai_letter_age(delivery->letter, now) < EMPTY_FOR) {
-        courier->again = now + LEFT_BEHIND_EVERY; /* somebody may be copying it */
+        look_again_at(courier, now + LEFT_BEHIND_EVERY); /* somebody may be copying it */
         kohomai_letter_drop(delivery->letter);
     }
     else {
@@ -811,6 +819,9 @@ void kohomai_courier_run(kohomai_courier_t *courier)
     run(courier);
     pthread_mutex_lock(&courier->lock);
     courier->running = 0;
+    if (courier->stopping) {
+        kohomai_outbox_resign(courier->outbox);
+    }
     pthread_cond_broadcast(&courier->changed);
     pthread_mutex_unlock(&courier->lock);
 }
@@ -825,6 +836,9 @@ void kohomai_courier_stop(kohomai_courier_t *courier, apr_interval_time_t patien
     courier->stopping = 1;
     while (courier->running &&
            pthread_cond_timedwait(&courier->changed, &courier->lock, &until) == 0) {
+    }
+    if (!courier->running) { /* else the thread that delivers will do it */
+        kohomai_outbox_resign(courier->outbox);
     }
     pthread_mutex_unlock(&courier->lock);
 }
