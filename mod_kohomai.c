@@ -185,6 +185,9 @@ static void start_child(apr_pool_t *pchild, server_rec *s)
 static void stop_child(apr_pool_t *pchild, int graceful)
 {
     (void)pchild;
+    if (!child.park) {
+        return; /* it was told to stop before it had begun */
+    }
     graceful = is_graceful(graceful);
     if (!graceful) {
         kohomai_park_stop(child.park);
