@@ -51,8 +51,18 @@ sub sandbox {
 sub config_check { return Kohomai::TestHttpd->check(@_) }
 sub start_httpd  { return Kohomai::TestHttpd->start(@_) }
 
-# Where both logs end now.
+# Where both logs end now. The line of the request before may still be on its way: so a moment must pass without one.
 sub log_mark {
+    my ($mark, $before) = (log_sizes());
+    do {
+        $before = $mark;
+        sleep 0.03;
+        $mark = log_sizes();
+    } until $mark->{access_log} == $before->{access_log};
+    return $mark;
+}
+
+sub log_sizes {
     return {map { $_ => -s log_file($_) || 0 } qw(access_log error_log)};
 }
 
