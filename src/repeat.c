@@ -299,16 +299,18 @@ static int has_key(slot_t *slot, uint64_t word, const kohomai_claim_t *claim)
            atomic_load(&slot->key[1]) == claim->key[1];
 }
 
-/* The slot of the set that has the claim's key, other than the claim's own; NULL where none has. */
+/* The slot of the set that has the claim's key, other than the claim's own; NULL where none has. Its
+ * place tells which is its own: another of this process may have the same word. */
 static slot_t *find(kohomai_repeat_t *repeat, const kohomai_claim_t *claim, apr_time_t now,
                     uint64_t *word)
 {
+    const slot_t *own = claim->word ? &repeat->slots[claim->slot] : NULL;
     slot_t *set = set_of(repeat, claim);
     int i;
 
     for (i = 0; i < WAYS; i++) {
         *word = atomic_load(&set[i].word);
-        if (*word != claim->word && has_key(&set[i], *word, claim) &&
+        if (&set[i] != own && has_key(&set[i], *word, claim) &&
             !is_over(&set[i], *word, now)) {
             return &set[i];
         }

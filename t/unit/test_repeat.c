@@ -5,6 +5,7 @@
 #include "unit.h"
 #include "url.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -548,6 +549,70 @@ static void one_that_is_killed_at_any_moment_keeps_no_slot(apr_pool_t *pool)
     expect(held == 2048, "all slots can be had: %d", held);
 }
 
+/* ---- threads ---- */
+
+#define TABLES 60
+#define ROUNDS 200
+
+typedef struct {
+    kohomai_repeat_t *repeat;
+    atomic_int ready[ROUNDS], done[ROUNDS], firsts[ROUNDS];
+} rounds_t;
+
+static void all_here(atomic_int *count)
+{
+    atomic_fetch_add(count, 1);
+    while (atomic_load(count) < 2) {
+        sched_yield();
+    }
+}
+
+/* Asks until it is the first or has seen who is, which takes no memory from a pool. */
+static void *run_rounds(void *baton)
+{
+    rounds_t *rounds = baton;
+    int i;
+
+    for (i = 0; i < ROUNDS; i++) {
+        kohomai_claim_t claim = numbered(rounds->repeat, i);
+        kohomai_repeat_e says = KOHOMAI_REPEAT_WAIT;
+
+        all_here(&rounds->ready[i]);
+        while (says == KOHOMAI_REPEAT_WAIT && !claim.joined) {
+            says = kohomai_repeat_ask(rounds->repeat, &claim, START, NULL, NULL);
+        }
+        atomic_fetch_add(&rounds->firsts[i], says == KOHOMAI_REPEAT_FIRST);
+        all_here(&rounds->done[i]);
+        kohomai_repeat_forgo(rounds->repeat, &claim, START);
+    }
+    return NULL;
+}
+
+/* Slots of one process that changed equally often look the same: in a new table, most of all. */
+static void nor_are_two_threads_of_a_process_both_the_first(apr_pool_t *pool)
+{
+    int table_no, i;
+
+    for (table_no = 0; table_no < TABLES; table_no++) {
+        rounds_t rounds = {.repeat = NULL};
+        apr_pool_t *own;
+        pthread_t other;
+
+        apr_pool_create(&own, pool);
+        rounds.repeat = table(own);
+        if (!expect(pthread_create(&other, NULL, run_rounds, &rounds) == 0, "a thread")) {
+            return;
+        }
+        run_rounds(&rounds);
+        pthread_join(other, NULL);
+        for (i = 0; i < ROUNDS; i++) {
+            int firsts = atomic_load(&rounds.firsts[i]);
+
+            expect(firsts == 1, "table %d, round %d: %d firsts", table_no, i, firsts);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +635,7 @@ int main(void)
         UNIT(a_dead_ones_registration_is_not_repeated_at_once),
         UNIT(of_many_at_the_same_moment_one_is_the_first),
         UNIT(for_the_last_slot_one_is_the_first),
+        UNIT(nor_are_two_threads_of_a_process_both_the_first),
         UNIT(one_that_is_killed_at_any_moment_keeps_no_slot),
     };
 
