@@ -394,17 +394,30 @@ static int breaker_allows(visit_t *visit)
     return visit->may != KOHOMAI_MAY_NOT;
 }
 
+/* Nothing is heard of a call that was to be a probe: another visitor's shall be it. */
+static void give_probe_back(visit_t *visit)
+{
+    if (visit->may == KOHOMAI_MAY_PROBE) {
+        kohomai_shared_give_probe_back(visit->child->shared, breaker_place(visit), apr_time_now(),
+                                       visit->may);
+        visit->may = KOHOMAI_MAY_CALL;
+    }
+}
+
 /* What the call says about the API's health; a call that we ended ourselves says nothing. */
 static void tell_breaker(visit_t *visit, const kohomai_reply_t *reply)
 {
     int well = reply->fate == KOHOMAI_ANSWERED && reply->status < 500 && reply->status != 429;
 
-    if (visit->child->shared && reply->fate != KOHOMAI_STOPPED &&
-        reply->fate != KOHOMAI_CANCELLED) {
+    if (reply->fate == KOHOMAI_STOPPED || reply->fate == KOHOMAI_CANCELLED) {
+        give_probe_back(visit);
+    }
+    else if (visit->child->shared) {
         kohomai_shared_tell(visit->child->shared, breaker_place(visit), &visit->child->breaker,
                             apr_time_now(), visit->may, well,
                             apr_time_from_sec(reply->retry_after));
     }
+    visit->may = KOHOMAI_MAY_CALL;
 }
 
 /* Whether the call may be made again. A register only where it was surely never sent; opening a
@@ -507,6 +520,7 @@ static void let_go(visit_t *visit)
         visit->custody = KOHOMAI_LEAD_UNSURE; /* the call may go on for a while */
     }
     visit->maybe_sent |= visit->registering;
+    give_probe_back(visit);
     kohomai_call_abandon(visit->call);
     kohomai_park_release(visit->ticket);
     visit->call = NULL;
@@ -550,6 +564,7 @@ static int post(visit_t *visit, kohomai_order_t *order, const kohomai_story_t *s
 {
     visit->ticket = kohomai_park_hold(visit->child->park);
     if (!visit->ticket) {
+        give_probe_back(visit);
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-memory");
     }
     visit->token = NULL;
@@ -590,11 +605,11 @@ static int ask(visit_t *visit)
     if (!visit->child->client) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "no-client");
     }
+    if (!enter(visit)) { /* before the breaker, which counts on a call if it allows one */
+        return conclude(visit, KOHOMAI_UNAVAILABLE, "max-pending");
+    }
     if (!breaker_allows(visit)) {
         return conclude(visit, KOHOMAI_UNAVAILABLE, "breaker");
-    }
-    if (!enter(visit)) {
-        return conclude(visit, KOHOMAI_UNAVAILABLE, "max-pending");
     }
     order.deadline = visit->deadline;
     if (visit->record && !visit->letter) {

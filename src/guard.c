@@ -92,6 +92,14 @@ kohomai_breaker_t kohomai_guard_tell(kohomai_breaker_t breaker,
                                         : word(CLOSED, failures, 0);
 }
 
+kohomai_breaker_t kohomai_guard_give_back(kohomai_breaker_t breaker, apr_time_t now,
+                                          kohomai_may_e may)
+{
+    return may == KOHOMAI_MAY_PROBE && state_of(breaker) == PROBING
+               ? word(OPEN, failures_of(breaker), now - 1000)
+               : breaker;
+}
+
 apr_interval_time_t kohomai_guard_pause(int tries, unsigned random, apr_interval_time_t patience,
                                         apr_time_t now, apr_time_t deadline)
 {

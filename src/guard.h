@@ -23,7 +23,7 @@ typedef struct {
 
 typedef enum {
     KOHOMAI_MAY_CALL,
-    KOHOMAI_MAY_PROBE, /* as above; kohomai_guard_tell must hear of it */
+    KOHOMAI_MAY_PROBE, /* as above; kohomai_guard_tell or _give_back must hear of it */
     KOHOMAI_MAY_NOT
 } kohomai_may_e;
 
@@ -38,6 +38,11 @@ kohomai_breaker_t kohomai_guard_ask(kohomai_breaker_t breaker,
 kohomai_breaker_t kohomai_guard_tell(kohomai_breaker_t breaker,
                                      const kohomai_breaker_policy_t *policy, apr_time_t now,
                                      kohomai_may_e may, int well, apr_interval_time_t patience);
+
+/* Gives the right to a probe back that tells nothing, since the call was not made or was broken off
+ * before it ended: whoever asks next may. Nothing where may is another. Returns as above. */
+kohomai_breaker_t kohomai_guard_give_back(kohomai_breaker_t breaker, apr_time_t now,
+                                          kohomai_may_e may);
 
 /* Whether the breaker keeps calls back at a time. */
 int kohomai_guard_is_open(kohomai_breaker_t breaker, apr_time_t now);

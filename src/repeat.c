@@ -310,8 +310,7 @@ static slot_t *find(kohomai_repeat_t *repeat, const kohomai_claim_t *claim, apr_
 
     for (i = 0; i < WAYS; i++) {
         *word = atomic_load(&set[i].word);
-        if (&set[i] != own && has_key(&set[i], *word, claim) &&
-            !is_over(&set[i], *word, now)) {
+        if (&set[i] != own && has_key(&set[i], *word, claim) && !is_over(&set[i], *word, now)) {
             return &set[i];
         }
     }

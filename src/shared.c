@@ -116,6 +116,17 @@ void kohomai_shared_tell(kohomai_shared_t *shared, int place,
     } while (after != before && !atomic_compare_exchange_weak(word, &before, after));
 }
 
+void kohomai_shared_give_probe_back(kohomai_shared_t *shared, int place, apr_time_t now,
+                                    kohomai_may_e may)
+{
+    _Atomic uint64_t *word = &shared->breakers[place].word;
+    uint64_t before = atomic_load(word), after;
+
+    do {
+        after = kohomai_guard_give_back(before, now, may);
+    } while (after != before && !atomic_compare_exchange_weak(word, &before, after));
+}
+
 /* Finds the set and the tag; they come from different bits of one hash. */
 static kohomai_limit_set_t *find_set(kohomai_shared_t *shared, const unsigned char *address,
                                      kohomai_limit_e kind, const kohomai_limit_policy_t *policy,

@@ -33,6 +33,9 @@ void kohomai_shared_tell(kohomai_shared_t *shared, int place,
                          const kohomai_breaker_policy_t *policy, apr_time_t now, kohomai_may_e may,
                          int well, apr_interval_time_t patience);
 
+void kohomai_shared_give_probe_back(kohomai_shared_t *shared, int place, apr_time_t now,
+                                    kohomai_may_e may);
+
 /* Takes a token for an address, and gives one back: see limit.h. Each kind and each policy has
  * buckets of its own. Which set is an address's, depends on a secret of this server's start, so
  * that nobody can aim at somebody else's. */

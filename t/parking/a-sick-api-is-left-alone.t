@@ -111,6 +111,39 @@ my $api = sandbox()->clear;
     ends_well($httpd);
 }
 
+# --- A probe of which nothing is heard is another visitor's ------------------------------------------------------------------------
+{
+    my $held  = Kohomai::TestHoldingApi->start;
+    my $other = Kohomai::TestHoldingApi->start;
+    my $httpd = server(1, 'KohomaiMaxPending 1', 'KohomaiBreaker 1 4s', map { handoff(@$_, 'KohomaiRetry 0', 'KohomaiTimeout 50s') }
+        ['/ill', $held->base], ['/other', $other->base]);
+    my $first = visitor($httpd)->ask(GET => '/ill');
+    ok wait_for(sub { $held->held == 1 }), 'a call';
+    $held->answer('sick');
+    is $first->answer->status, 502, 'fails';
+    sleep 4.1;
+
+    my $in_the_way = visitor($httpd)->ask(GET => '/other');
+    ok wait_for(sub { $other->held == 1 }), 'another visitor takes all the room';
+    is once($httpd, '/ill')->status, 503, 'so there is none for the probe';
+    is((outcomes($httpd, '/ill', 2))[1], 'unavailable max-pending 503', 'as the log says');
+    $other->answer;
+    is $in_the_way->answer->status, 302, 'who goes on';
+
+    my $leaves = visitor($httpd)->ask(GET => '/ill');
+    ok wait_for(sub { $held->held || $leaves->has_answer }) && $held->held, 'the next visitor is the probe';
+    $leaves->leave;
+    ok wait_for(sub { $httpd->error_log =~ /reason=visitor-gone/ }), 'and leaves';
+
+    my $probe = visitor($httpd)->ask(GET => '/ill');
+    ok wait_for(sub { $held->calls == 3 || $probe->has_answer }) && $held->calls == 3, 'then the one after that is';
+    $held->answer;
+    is $probe->answer->status, 302, 'which finds it well';
+    is_deeply [map { my $again = visitor($httpd)->ask(GET => '/ill'); wait_for(sub { $held->held }); $held->answer; $again->answer->status } 1 .. 2],
+        [302, 302], 'for all';
+    ends_well($httpd);
+}
+
 # --- Nor does the same visitor call again ----------------------------------------------------------------------------------------
 {
     $api->clear;

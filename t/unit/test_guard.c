@@ -131,6 +131,25 @@ static void a_probe_that_never_comes_back_is_replaced(apr_pool_t *pool)
     expect(ask(&world) == KOHOMAI_MAY_PROBE, "somebody else's");
 }
 
+static void a_probe_that_tells_nothing_is_given_back(apr_pool_t *pool)
+{
+    world_t world = opened(0);
+    kohomai_may_e may;
+
+    (void)pool;
+    world.now += policy.open + 1000;
+    may = ask(&world);
+    expect(may == KOHOMAI_MAY_PROBE && ask(&world) == KOHOMAI_MAY_NOT, "there is one probe");
+    world.word = kohomai_guard_give_back(world.word, world.now, KOHOMAI_MAY_CALL);
+    expect(ask(&world) == KOHOMAI_MAY_NOT, "which is nobody else's to give back");
+    world.word = kohomai_guard_give_back(world.word, world.now, may);
+    expect(ask(&world) == KOHOMAI_MAY_PROBE, "the next one is a probe");
+    expect(ask(&world) == KOHOMAI_MAY_NOT, "and again the only one");
+    tell(&world, KOHOMAI_MAY_PROBE, 1, 0);
+    world.word = kohomai_guard_give_back(world.word, world.now, may);
+    expect(ask(&world) == KOHOMAI_MAY_CALL, "given back too late, it opens nothing");
+}
+
 static void it_is_open_exactly_while_it_keeps_calls_back(apr_pool_t *pool)
 {
     world_t world = opened(0);
@@ -300,6 +319,7 @@ int main(void)
         UNIT(a_probe_that_goes_well_closes_it),
         UNIT(a_probe_that_fails_opens_it_again),
         UNIT(a_probe_that_never_comes_back_is_replaced),
+        UNIT(a_probe_that_tells_nothing_is_given_back),
         UNIT(it_is_open_exactly_while_it_keeps_calls_back),
         UNIT(stragglers_do_not_prolong_it),
         UNIT(the_api_may_ask_for_more_patience_but_not_for_ever),
