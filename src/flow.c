@@ -40,6 +40,7 @@ typedef struct kohomai_visit_t {
     const kohomai_repeat_answer_t *first; /* that, while its link may yet be needed; else NULL */
     int inside;                           /* counted by the gate */
     const kohomai_limit_policy_t *token;  /* taken of its bucket, and not yet used by a call */
+    kohomai_limit_e token_kind;           /* which bucket that is */
     int tries;                            /* of this request, so far */
     apr_time_t not_before;                /* when the next try may go out */
     kohomai_may_e may;                    /* what the breaker said of the call under way */
@@ -175,11 +176,6 @@ static kohomai_outcome_e entrust(visit_t *visit, kohomai_outcome_e outcome, cons
 
 /* ---- how often somebody may ask ---- */
 
-static kohomai_limit_e limit_kind(const visit_t *visit)
-{
-    return visit->registering ? KOHOMAI_LIMIT_REGISTER : KOHOMAI_LIMIT_SESSION;
-}
-
 /* mod_remoteip knows the visitor's own address where the connection is a proxy's. */
 static void find_address(const visit_t *visit, unsigned char *address)
 {
@@ -190,10 +186,10 @@ static void find_address(const visit_t *visit, unsigned char *address)
 
 /* Whether the visitor's address may have another call; if not, retry_after says when. It counts
  * only where all is there for a call, and once, however many calls it takes. */
-static int take_token(visit_t *visit)
+static int take_token(visit_t *visit, kohomai_limit_e kind)
 {
-    const kohomai_limit_policy_t *policy =
-        kohomai_settings_limit(visit->settings, limit_kind(visit));
+    const kohomai_limit_policy_t *policy = kohomai_settings_limit(
+        visit->settings, kind == KOHOMAI_LIMIT_REPEAT ? KOHOMAI_LIMIT_REGISTER : kind);
     unsigned char address[KOHOMAI_ADDRESS_SIZE];
     apr_interval_time_t again = 0;
 
@@ -201,9 +197,9 @@ static int take_token(visit_t *visit)
         return 1;
     }
     find_address(visit, address);
-    if (kohomai_shared_take(visit->child->shared, address, limit_kind(visit), policy,
-                            apr_time_now(), &again)) {
+    if (kohomai_shared_take(visit->child->shared, address, kind, policy, apr_time_now(), &again)) {
         visit->token = policy;
+        visit->token_kind = kind;
         return 1;
     }
     visit->retry_after = (int)apr_time_sec(again + APR_USEC_PER_SEC - 1);
@@ -217,7 +213,7 @@ static void return_token(visit_t *visit)
 
     if (visit->token) {
         find_address(visit, address);
-        kohomai_shared_give_back(visit->child->shared, address, limit_kind(visit), visit->token,
+        kohomai_shared_give_back(visit->child->shared, address, visit->token_kind, visit->token,
                                  apr_time_now());
         visit->token = NULL;
     }
@@ -627,7 +623,8 @@ static int ask(visit_t *visit)
 
 /* What an equal click's registration came to is what this one comes to. But a link works once, and
  * the first click may be using it at this very moment; so where an id is known, this one opens a
- * session, for a link of its own, and has the other's link as a second string. */
+ * session, for a link of its own, and has the other's link as a second string: also where somebody
+ * sends the same so often that they may have no more sessions. */
 static int conclude_as_first(visit_t *visit, const kohomai_repeat_answer_t *answer)
 {
     visit->repeats = 1;
@@ -635,8 +632,11 @@ static int conclude_as_first(visit_t *visit, const kohomai_repeat_answer_t *answ
     visit->retry_after = answer->retry_after;
     visit->detail = "the answer to an equal request";
     visit->first = *answer->link ? answer : NULL;
-    if (*answer->id) {
+    if (*answer->id && take_token(visit, KOHOMAI_LIMIT_REPEAT)) {
         return open_session(visit, (kohomai_id_e)answer->id_kind, answer->id);
+    }
+    if (*answer->id && !visit->first) {
+        return conclude(visit, KOHOMAI_LIMITED, "repeat");
     }
     return visit->first ? conclude_with_its_link(visit)
                         : conclude(visit, answer->outcome, answer->reason);
@@ -689,7 +689,7 @@ static int nap(visit_t *visit)
 /* Nobody else does: the lead counts from here on, both for the limit and for the outbox. */
 static int register_lead(visit_t *visit)
 {
-    if (!take_token(visit)) {
+    if (!take_token(visit, KOHOMAI_LIMIT_REGISTER)) {
         visit->request.call = NULL; /* it was written, but will not be made */
         return conclude(visit, KOHOMAI_LIMITED, "register");
     }
@@ -746,7 +746,7 @@ static void make_claim(visit_t *visit)
 
 static int start_session(visit_t *visit, const kohomai_identity_t *identity)
 {
-    if (!take_token(visit)) {
+    if (!take_token(visit, KOHOMAI_LIMIT_SESSION)) {
         return conclude(visit, KOHOMAI_LIMITED, "session");
     }
     return open_session(visit, identity->kind, identity->id);

@@ -9,8 +9,14 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* What is counted, each by itself. */
-typedef enum { KOHOMAI_LIMIT_REGISTER, KOHOMAI_LIMIT_SESSION, KOHOMAI_LIMITS } kohomai_limit_e;
+/* What is counted, each by itself. Sessions of those who send a registration again have no policy of
+ * their own, but that of registrations. */
+typedef enum {
+    KOHOMAI_LIMIT_REGISTER,
+    KOHOMAI_LIMIT_SESSION,
+    KOHOMAI_LIMITS, /* that have a policy */
+    KOHOMAI_LIMIT_REPEAT = KOHOMAI_LIMITS
+} kohomai_limit_e;
 
 /* A bucket holds count tokens, which come back one by one, all of them within duration. */
 typedef struct {

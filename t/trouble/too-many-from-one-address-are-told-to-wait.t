@@ -9,6 +9,7 @@ use Kohomai::TestServer;
 use Kohomai::TestVisitor;
 
 my $api = sandbox()->clear;
+my $address = 0;    # the last number of who clicks
 my $new = "KohomaiHandoff register\nKohomaiLead Email a\@b.example";
 
 # --- Until the bucket is empty -------------------------------------------------------------------------------------------------
@@ -23,6 +24,8 @@ my $httpd = server(1, 4,
     at('/both',           'KohomaiRateLimit 4/1h', 'KohomaiJourney %{query:id}', 'KohomaiLead Email a@b.example'),
     at('/both/off',       'KohomaiRateLimit Off'),
     at('/twice',          'KohomaiRateLimit 5/1h', $new, 'KohomaiBaseURL ' . $api->base('no-link', 'only=register')),
+    at('/again',          'KohomaiRateLimit register 4/1h', $new, 'KohomaiBaseURL ' . $api->base),
+    at('/again/no-link',  'KohomaiRateLimit register 5/1h', $new, 'KohomaiBaseURL ' . $api->base('no-link', 'only=register')),
     at('/day',            'KohomaiRateLimit session 1/24h'),
     at('/soon',           'KohomaiRateLimit session 2/4s'),
     at('/fallback',       'KohomaiRateLimit session 1/90min', 'KohomaiFallback limited /wait.html'),
@@ -44,6 +47,13 @@ is_deeply [map { status('/both?id=7') } 1 .. 5], [(302) x 4, 429], 'said of both
 is_deeply [map { status('/both') } 1 .. 5], [(302) x 4, 429], 'each has its own count';
 is_deeply [map { status($_) } ('/both/off', '/both/off?id=7') x 10], [(302) x 20], 'and an inner Off ends both';
 is_deeply [map { status('/twice') } 1 .. 6], [(302) x 5, 429], 'a registration that a session follows is one';
+
+# Who sends one registration again and again may not so have sessions without end.
+is_deeply [clicks('/again', 9)], [(302) x 9], 'one who clicks nine times has a link each time';
+is_deeply [map { scalar(my @of = $api->calls(path => $_)) } '/journeys', '/sessions'], [1, 4], 'but no more sessions than registrations are allowed';
+is_deeply [map { click('/again', "other-$_") } 1 .. 4], [302, 302, 302, 429], 'which do not count with these';
+is_deeply [clicks('/again/no-link', 8)], [(302) x 6, 429, 429], 'where the registration has no link: its session, five more, and then none';
+is((outcomes($httpd, '/again/no-link', 8))[-1], 'limited repeat 429', 'as the log says');
 
 # --- What the answer says ------------------------------------------------------------------------------------------------------
 my $page = once('/session');
@@ -142,6 +152,24 @@ sub at {
 }
 
 sub status { return once(@_)->status }
+
+sub click {
+    my ($path, $name) = @_;
+    return visitor($httpd, name => $name, from => "127.0.9.$address")->ask(GET => $path, headers => [Connection => 'close'])->answer->status;
+}
+
+# One browser that sends the same so many times, while it is remembered; on a machine that is slow, another one does it again.
+sub clicks {
+    my ($path, $count) = @_;
+    for (1 .. 20) {
+        my $begin = time;
+        $address++;
+        $api->clear;
+        my @statuses = map { click($path, 'one') } 1 .. $count;
+        return @statuses if time - $begin < 8;
+    }
+    return 'too slow';
+}
 
 sub once {
     my ($path, %how) = @_;
