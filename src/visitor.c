@@ -19,8 +19,9 @@
 typedef struct kohomai_inputs_t {
     kohomai_body_t *body;
     kohomai_form_t *form, *query, *cookies;
-    const char *form_fault; /* why the body is no form; NULL where it is one */
-    const char *fault;      /* what the last expressions met; NULL for nothing */
+    const char *args, *header; /* what query and cookies were read from: a rewrite may change it */
+    const char *form_fault;    /* why the body is no form; NULL where it is one */
+    const char *fault;         /* what the last expressions met; NULL for nothing */
 } inputs_t;
 
 /* ---- expression functions ---- */
@@ -102,9 +103,10 @@ static const char *query_function(ap_expr_eval_ctx_t *ctx, const void *data, con
         return "";
     }
     inputs = inputs_of(r);
-    if (!inputs->query) {
+    if (inputs->args != r->args) {
         const char *fault = kohomai_form_read_query(r->pool, r->args, &inputs->query);
 
+        inputs->args = r->args;
         inputs->fault = fault ? fault : inputs->fault;
     }
     return value_of(inputs, inputs->query, name);
@@ -121,9 +123,10 @@ static const char *cookie_function(ap_expr_eval_ctx_t *ctx, const void *data, co
         return "";
     }
     inputs = inputs_of(r);
-    if (!inputs->cookies) {
+    if (inputs->header != header) {
         const char *fault = kohomai_form_read_cookies(r->pool, header, &inputs->cookies);
 
+        inputs->header = header;
         inputs->fault = fault ? fault : inputs->fault;
     }
     return value_of(inputs, inputs->cookies, name);

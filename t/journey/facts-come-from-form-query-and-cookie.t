@@ -107,6 +107,33 @@ for my $case (['zo%C3%AB@ex%C3%A4mple.org', 1], ['a@b', 1], ['a%0A@b.example', 0
     is scalar(my @calls = $api->calls), $good, 'what the API was asked';
 }
 
+# --- What a rewrite has made of the query counts, also where somebody has looked at it before ------------------------------------
+{
+    my $id    = '74590868830731162';
+    my $httpd = start_httpd(<<"END");
+RewriteEngine On
+RewriteCond   expr "%{query:as} == 'before' && %{query:id} == '5'"
+RewriteRule   "^/rewritten" "/onboarding?id=$id" [PT]
+<Location "/redirected">
+    <If "%{query:id} == '5' && %{cookie:id} == '5'">
+        RewriteEngine On
+        RewriteRule   "." "/onboarding?id=$id" [L]
+    </If>
+</Location>
+<Location "/onboarding">
+    KohomaiHandoff On
+    KohomaiAPIKey  sandbox-key
+    KohomaiBaseURL ${\$api->base}
+    KohomaiJourney %{query:id}
+</Location>
+END
+    for my $path ('/rewritten?as=before&id=5', '/redirected?id=5') {
+        $api->clear;
+        is $httpd->request(GET => $path, headers => [Cookie => 'id=5'])->status, 302, "$path: handed off";
+        is_deeply [map { $_->{body} =~ /"Id":(\d+)/ } $api->calls], [$id], 'as the one whom the rewrite names';
+    }
+}
+
 done_testing;
 
 sub multipart {
