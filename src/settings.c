@@ -89,6 +89,14 @@ static const char *where(cmd_parms *cmd)
     return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
 }
 
+/* AllowOverrideList lets a .htaccess file say all that a section may say. But what holds a secret, a
+ * file of root's or something to remember for the whole server is read at the start, by one thread,
+ * and judged there. NULL elsewhere, else the refusal. */
+static const char *refuse_htaccess(cmd_parms *cmd)
+{
+    return ap_check_cmd_context(cmd, NOT_IN_HTACCESS);
+}
+
 /* A .htaccess file is read by many threads at once, and is judged at the request instead. */
 static void claim(cmd_parms *cmd, claim_e what, const kohomai_settings_t *place, const char *text)
 {
@@ -228,8 +236,11 @@ static const char *set_base_url(cmd_parms *cmd, void *place, const char *text)
     kohomai_base_t *base = apr_pcalloc(cmd->pool, sizeof(*base));
     char *trimmed = apr_pstrdup(cmd->pool, text);
     apr_size_t len = strlen(trimmed);
-    const char *fault;
+    const char *fault = refuse_htaccess(cmd);
 
+    if (fault) {
+        return fault;
+    }
     while (len && trimmed[len - 1] == '/') {
         trimmed[--len] = '\0';
     }
@@ -269,10 +280,12 @@ static void mask(cmd_parms *cmd, const char *shown)
 static const char *set_key(cmd_parms *cmd, void *place, const char *source)
 {
     kohomai_settings_t *settings = place;
-    const char *warning = NULL;
-    const char *fault =
-        kohomai_keys_add(kohomai_keys_of(cmd->pool), source, &settings->key, &warning);
+    const char *warning = NULL, *fault = refuse_htaccess(cmd);
 
+    if (fault) {
+        return fault;
+    }
+    fault = kohomai_keys_add(kohomai_keys_of(cmd->pool), source, &settings->key, &warning);
     if (fault) {
         return apr_pstrcat(cmd->pool, "KohomaiAPIKey: ", fault, NULL);
     }
@@ -300,8 +313,11 @@ static const kohomai_proxy_t no_proxy = {.label = "none"};
 static const char *set_proxy(cmd_parms *cmd, void *place, const char *text)
 {
     kohomai_settings_t *settings = place;
-    const char *fault;
+    const char *fault = refuse_htaccess(cmd);
 
+    if (fault) {
+        return fault;
+    }
     settings->proxy = &no_proxy;
     if (strcasecmp(text, no_proxy.label) == 0) {
         return NULL;
@@ -329,8 +345,11 @@ static const char *set_timeout(cmd_parms *cmd, void *place, const char *total, c
 {
     kohomai_settings_t *settings = place;
     kohomai_patience_t *patience = apr_pcalloc(cmd->pool, sizeof(*patience));
-    const char *fault = read_duration(cmd, total, &patience->total);
+    const char *fault = refuse_htaccess(cmd);
 
+    if (!fault) {
+        fault = read_duration(cmd, total, &patience->total);
+    }
     if (fault) {
         return fault;
     }
@@ -410,10 +429,14 @@ static const char *set_ca_file(cmd_parms *cmd, void *place, const char *name)
 {
     kohomai_settings_t *settings = place;
     const char *path = ap_server_root_relative(cmd->pool, name);
+    const char *fault = refuse_htaccess(cmd);
     apr_file_t *file;
     char text[120];
     apr_status_t rv;
 
+    if (fault) {
+        return fault;
+    }
     rv = path ? apr_file_open(&file, path, APR_READ, 0, cmd->pool) : APR_EBADPATH;
     if (rv != APR_SUCCESS) {
         return apr_psprintf(cmd->pool,
@@ -431,7 +454,11 @@ static const char *set_api(cmd_parms *cmd, void *place, const char *name)
 {
     kohomai_settings_t *settings = place;
     int api = kohomai_dialect_find(name);
+    const char *fault = refuse_htaccess(cmd);
 
+    if (fault) {
+        return fault;
+    }
     if (api < 0) {
         return refuse_word(cmd, name, "leads, journeys, journeys-flat, workflows");
     }

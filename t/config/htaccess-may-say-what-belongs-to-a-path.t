@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use Test::More;
+use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use Kohomai::TestServer;
 
@@ -15,6 +16,10 @@ Alias "/tree"   "$tree"
 <Directory "$tree">
     Require       all granted
     AllowOverride FileInfo
+</Directory>
+<Directory "$tree/listed">
+    AllowOverride     FileInfo
+    AllowOverrideList KohomaiBaseURL KohomaiAPIKey KohomaiProxy KohomaiTimeout KohomaiCAFile KohomaiAPI KohomaiRetry
 </Directory>
 <Directory "$tree/auth-only">
     AllowOverride AuthConfig
@@ -60,6 +65,17 @@ for my $line ('KohomaiBaseURL https://app.kohomai.com/api/v1', 'KohomaiInsecure 
     is last_call(), undef, 'and nobody was asked';
     like $httpd->error_log, qr{not-$name/\.htaccess: \Q$name\E not allowed here}, 'and the log says why';
 }
+for my $line ('KohomaiBaseURL http://192.0.2.1/api/v1', 'KohomaiAPIKey exec:/bin/true', 'KohomaiProxy none', 'KohomaiTimeout 10s',
+    "KohomaiCAFile $ENV{KOHOMAI_TLS_CERT}", 'KohomaiAPI leads')
+{
+    my ($name) = $line =~ /^(\w+)/;
+    folder("listed/$name", "KohomaiHandoff On\nKohomaiJourney 12\n$line\n");
+    is visit("listed/$name")->status, 500, "$line is refused, whatever AllowOverrideList says";
+    is last_call(), undef, 'and nobody was asked';
+    like $httpd->error_log, qr{listed/$name/\.htaccess: \Q$name\E cannot occur within htaccess files}, 'and the log says why';
+}
+folder('listed/retry', "KohomaiHandoff On\nKohomaiJourney 12\nKohomaiRetry 0\n");
+is visit('listed/retry')->status, 302, 'AllowOverrideList may allow what a section may say';
 folder('auth-only', "KohomaiHandoff On\nKohomaiJourney 12\n");
 is visit('auth-only')->status, 500, 'without FileInfo nothing is allowed';
 folder('ignored', "KohomaiHandoff On\nKohomaiJourney 12\nKohomaiNonsense\n");
@@ -98,7 +114,7 @@ sub last_call { return ($sandbox->calls)[-1] }
 
 sub folder {
     my ($name, $rules) = @_;
-    mkdir "$tree/$name";
+    make_path("$tree/$name");
     for (['page.txt', "the site's own page\n"], ['.htaccess', $rules]) {
         my ($file, $text) = @$_;
         open my $out, '>', "$tree/$name/$file" or die "$tree/$name/$file: $!\n";
