@@ -96,6 +96,7 @@ static int try_writing(const char *path)
 
     snprintf(name, sizeof(name), ".probe-%d", (int)getpid());
     if (directory >= 0) {
+        unlinkat(directory, name, 0); /* of one that was killed here, and had our number */
         fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     }
     if (fd < 0) {
