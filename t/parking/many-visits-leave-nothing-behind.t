@@ -25,7 +25,10 @@ my $child = child_of($httpd->pid);
 my ($descriptors, $kib) = (descriptors(), resident_kib());
 visit_all() for 1 .. ROUNDS;
 ok wait_for(sub { descriptors() <= $descriptors + AT_ONCE }), 'no more descriptors than before' or diag descriptors() . " after $descriptors";
-cmp_ok resident_kib() - $kib, '<', GROWTH_KIB, 'and about as much memory';
+SKIP: {
+    skip 'a checker keeps back what was freed', 1 if $ENV{KOHOMAI_WATCHED};
+    cmp_ok resident_kib() - $kib, '<', GROWTH_KIB, 'and about as much memory';
+}
 is child_of($httpd->pid), $child, 'it is the same child';
 
 ends_well($httpd);

@@ -88,6 +88,7 @@ sub hear {
         or return $self->{ledger}->finding(undef, "curl said: $line");
     my $request = delete $self->{requests}{$n} or return $self->{ledger}->finding(undef, "curl reported #$n twice");
     return $self->ended_early($request, $exit, $status) if $exit;
+    $self->{last} = $n;
     $self->{ledger}->finding($request, "was asked over HTTP/2 and answered over $version") if $version ne '2';
     my %headers = ('x-visit' => $echo, length $location ? (location => $location) : ());
     $self->{ledger}->answered($request, {status => $status, headers => \%headers});
@@ -97,7 +98,7 @@ sub ended_early {
     my ($self, $request, $exit, $status) = @_;
     return $self->{ledger}->left($request, 'a stream given up') if $request->{giving_up} && $exit == 28;
     my $turned_away = $TURNED_AWAY{$exit} && $status eq '000';
-    $self->{ledger}->closed($request, why => "curl ended with $exit, status $status", kept => $turned_away);
+    $self->{ledger}->closed($request, why => "curl ended with $exit, status $status", kept => $turned_away, last => $self->{last});
 }
 
 sub died {

@@ -5,9 +5,11 @@ package Kohomai::Chaos::Ledger;
 use strict;
 use warnings;
 
+use POSIX ();
 use Time::HiRes qw(time);
 
-# For so long after a graceful restart a kept connection may be closed before the answer begins, if nobody says otherwise.
+# For so long after a graceful restart a kept connection may be closed before the answer begins, where nothing tells which child
+# it was with.
 use constant RESTART_WINDOW_S => 3;
 
 my $UUID = qr/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
@@ -100,15 +102,44 @@ sub left {
     $self->{promises}{$request->{n}} = $request->{sent} == 2 ? [0, 1] : [0, 0] if $request->{kind} eq 'register';
 }
 
-# The server has closed before an answer began. KEPT: the connection had brought answers before. ANNOUNCED: its last
-# answer had said so.
+# The server has closed before an answer began. KEPT: the connection had brought answers before, LAST to that request.
+# ANNOUNCED: its last answer had said so.
 sub closed {
     my ($self, $request, %how) = @_;
-    my $fine = $request->{sent} == 0 || $how{announced} || $how{half} || ($how{kept} && $self->may_close($request));
-    $self->close_request($request, !$fine ? 'unanswered' : $how{announced} || !$request->{sent} ? 'not taken' : 'closed at a restart');
-    $self->finding($request, "got no answer: $how{why}" . ($how{kept} ? ', on a kept connection' : '')
-        . sprintf(', %.3f s after it was sent, %.3f s after a restart', time - ($request->{sent_at} // time), $self->since_restart)) if !$fine;
-    $self->{promises}{$request->{n}} = $how{half} ? [0, 1] : [0, 0] if $request->{kind} eq 'register' && $fine;
+    my $known = $how{kept} && defined $how{last} && !$self->{lenient};
+    my $fine  = $request->{sent} == 0 || $how{announced} || $how{half} || ($how{kept} && !$known && $self->may_close($request));
+    my $what = "got no answer: $how{why}" . ($how{kept} ? ', on a kept connection' : '')
+        . sprintf(', %.3f s after it was sent, %.3f s after a restart', time - ($request->{sent_at} // time), $self->since_restart);
+    my $unclear = !$fine && $known;
+    push @{$self->{unclear}}, {request => $request, what => $what, last => $how{last}, at => time} if $unclear;
+    $self->finding($request, $what) if !$fine && !$unclear;
+    $self->close_request($request, !$fine && !$unclear ? 'unanswered' : $how{announced} || !$request->{sent} ? 'not taken' : 'closed at a restart');
+    return if $request->{kind} ne 'register' || !$fine && !$unclear;
+    $self->{promises}{$request->{n}} = $how{half} || $request->{protocol} eq 'HTTP/2' ? [0, 1] : [0, 0];
+}
+
+# A child that is of an older generation than the others may close when it likes. Only httpd's log can tell: which child the
+# connection was with, by its last answer, and when that child was told to go.
+sub judge_closings {
+    my ($self, $error_log) = @_;
+    my (%current, %old);
+    for (split /\n/, $error_log) {
+        $current{$1} = 1 if /\bChild \d+ started: pid (\d+)/;
+        my $time = /SIGUSR1 received/ ? time_of($_) : next;
+        $old{$_} = $time for keys %current;
+        %current = ();
+    }
+    for my $one (@{$self->{unclear} || []}) {
+        my $told = $old{$self->{child}{$one->{last}} // 'nobody'};
+        $self->finding($one->{request}, $one->{what}) if !defined $told || $told > $one->{at};
+    }
+}
+
+# [Wed Nov 25 15:32:00.652394 2026], as seconds of the epoch.
+sub time_of {
+    my ($line) = @_;
+    my ($month, $day, $h, $m, $s, $year) = $line =~ /^\[\w+ (\w+) +(\d+) (\d+):(\d+):([0-9.]+) (\d+)\]/ or return 9e9;
+    return POSIX::mktime(int $s, $m, $h, $day, index('JanFebMarAprMayJunJulAugSepOctNovDec', $month) / 3, $year - 1900, 0, 0, -1) + $s - int $s;
 }
 
 sub since_restart { return @{$_[0]{restarts}} ? time - $_[0]{restarts}[-1] : 1e6 }
@@ -187,9 +218,9 @@ sub settle {
 sub compare_with_log {
     my ($self, $text) = @_;
     my %logged;
-    while ($text =~ /^([0-9]+) ([0-9]+)$/gm) {
+    while ($text =~ /^([0-9]+) ([0-9]+) ([0-9]+)$/gm) {
         $self->finding(undef, "#$1 is in the access log twice") if exists $logged{$1};
-        $logged{$1} = $2;
+        ($self->{child}{$1}, $logged{$1}) = ($2, $3);
     }
     for my $n (keys %{$self->{answers}}) {
         my ($given, $said) = ($self->{answers}{$n}, $logged{$n} // 'nothing');

@@ -140,7 +140,7 @@ LogLevel info mpm_event:debug
 </IfModule>
 # Who asked is said back, so that an answer to somebody else's question shows.
 Header always echo ^X-Visit\$
-LogFormat "%{X-Visit}i %>s" chaos
+LogFormat "%{X-Visit}i %{pid}P %>s" chaos
 CustomLog "\${LOGS}/chaos_log" chaos
 KohomaiTimeout    @{[TOTAL_S]}s connect=@{[CONNECT_S]}s
 KohomaiRetry      1

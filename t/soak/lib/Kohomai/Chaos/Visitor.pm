@@ -149,6 +149,7 @@ sub take_answers {
         return $self->spoil($request, $answer) if !ref $answer || !$request;
         $self->note_sent($request);
         $self->{answered}++;
+        $self->{last} = $request->{n};
         $self->{announced} ||= $answer->{close};
         $self->{ledger}->answered($request, $answer);
     }
@@ -193,7 +194,7 @@ sub server_closed {
     for my $request (@{$self->{waiting}}) {
         $self->note_sent($request);
         $self->{ledger}->finding($request, "its answer broke off ($why)") if $broken;
-        $self->{ledger}->closed($request, why => $why, kept => $self->{answered}, announced => $self->{announced}, half => $self->{half});
+        $self->{ledger}->closed($request, why => $why, kept => $self->{answered}, last => $self->{last}, announced => $self->{announced}, half => $self->{half});
         $broken = 0;
     }
     $self->end;
