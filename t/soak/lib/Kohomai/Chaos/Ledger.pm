@@ -55,7 +55,7 @@ sub answered {
     return $self->finding($request, "was answered what $echo had asked ($status)") if $echo ne $request->{n};
     my $may = $self->may($request);
     # A busy machine may make any API too slow; what then must hold is that it had the time that it is given.
-    $may->{504} = 1 if $request->{place}{api} && time - $request->{at} >= 0.95 * $self->{site}->ceiling;
+    $may->{504} = 1 if !$request->{place}{static} && time - $request->{at} >= 0.95 * $self->{site}->ceiling;
     $self->finding($request, "was answered $status, not " . join ' or ', sort keys %$may) if !$may->{$status};
     $self->check_link($request, $answer);
     $self->check_body($request, $answer) if defined $answer->{body};
