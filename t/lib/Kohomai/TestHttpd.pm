@@ -33,7 +33,7 @@ sub start {
 # httpd names are those of CONFIGURATION, which it knows as site.conf.
 sub check {
     my ($class, $text, %how) = @_;
-    my $self = $class->prepare($text, 1, %how);
+    my $self = $class->prepare($text, 1, %how, checked => 1);
     waitpid $self->fork_httpd('-t', @{$how{args} || []}), 0;
     my $status = $? & 127 ? 128 + ($? & 127) : $? >> 8;
     return ($status, read_file("$self->{dir}/logs/output"));
@@ -70,7 +70,7 @@ sub basis {
     my ($dir, $port) = @$self{qw(dir port)};
     my $user = $> == 0 ? "User nobody\nGroup nogroup\n" : '';
     # Under a checker of memory a handshake may take longer than three seconds.
-    my $slow = $ENV{KOHOMAI_SLOWNESS} && !$self->{how}{without_module} ? "KohomaiTimeout 80s connect=40s\n" : '';
+    my $slow = $ENV{KOHOMAI_SLOWNESS} && !$self->{how}{without_module} && !$self->{how}{checked} ? "KohomaiTimeout 50s connect=40s\n" : '';
     return <<"END";
 Define            PORT $port
 Define            DIR  "$dir"

@@ -118,20 +118,23 @@ sub closed {
     $self->{promises}{$request->{n}} = $how{half} || $request->{protocol} eq 'HTTP/2' ? [0, 1] : [0, 0];
 }
 
-# A child that is of an older generation than the others may close when it likes. Only httpd's log can tell: which child the
-# connection was with, by its last answer, and when that child was told to go.
+# A child that is of an older generation than the others may close when it likes, and one without a free thread may close what is
+# kept, so that it goes to another. Only httpd's log can tell: which child the connection was with, by its last answer, and what
+# befell that child until then.
 sub judge_closings {
     my ($self, $error_log) = @_;
-    my (%current, %old);
+    my (%current, %old, %busy);
     for (split /\n/, $error_log) {
         $current{$1} = 1 if /\bChild \d+ started: pid (\d+)/;
+        push @{$busy{$1}}, time_of($_) if /\bpid (\d+):.* not accepting new conns/;
         my $time = /SIGUSR1 received/ ? time_of($_) : next;
         $old{$_} = $time for keys %current;
         %current = ();
     }
     for my $one (@{$self->{unclear} || []}) {
-        my $told = $old{$self->{child}{$one->{last}} // 'nobody'};
-        $self->finding($one->{request}, $one->{what}) if !defined $told || $told > $one->{at};
+        my ($request, $child) = ($one->{request}, $self->{child}{$one->{last}} // 'nobody');
+        my $was_busy = grep { $_ >= ($request->{sent_at} // $request->{at}) - 1 && $_ <= $one->{at} } @{$busy{$child} || []};
+        $self->finding($request, sprintf '%s (at %.3f)', $one->{what}, $one->{at} - $^T) if !$was_busy && ($old{$child} // 9e9) > $one->{at};
     }
 }
 
