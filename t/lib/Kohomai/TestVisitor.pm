@@ -22,6 +22,7 @@ use Kohomai::TestHTTP ();
 use Kohomai::TestServer;
 
 our @EXPORT = qw(visitor size_of handoff ends_well wait_for outcomes lines_of);
+our @EXPORT_OK = qw(HUNG);
 
 use constant PATIENCE => 60 * ($ENV{KOHOMAI_SLOWNESS} // 1);    # seconds without a byte until a visitor says that the server hangs
 
