@@ -54,6 +54,7 @@ struct kohomai_call_t {
     kohomai_done_io_fn done;
     void *baton;
     atomic_int holders;
+    int watched; /* the visitor's socket is; the client's lock guards this and order.visitor */
     /* What follows is the I/O thread's. */
     APR_RING_ENTRY(kohomai_call_t) link;
     stage_e stage;
@@ -71,7 +72,7 @@ struct kohomai_call_t {
 
 struct kohomai_client_t {
     apr_pool_t *pool;
-    apr_thread_mutex_t *lock; /* start, stop and the free list */
+    apr_thread_mutex_t *lock; /* start, stop, the free list, who is watched */
     kohomai_call_t *free_calls;
     apr_thread_t *thread;
     int broken;                          /* the thread could not be started */
@@ -225,7 +226,7 @@ static void call_fill(kohomai_call_t *call, const kohomai_order_t *order)
     call->reply = (kohomai_reply_t){.fate = KOHOMAI_STOPPED, .body = "", .detail = ""};
     call->stage = STAGE_NONE;
     call->body_read = call->headers_read = call->answer_len = 0;
-    call->overflow = call->again = 0;
+    call->overflow = call->again = call->watched = 0;
     /* What goes out in the clear, key and all, is for no proxy to read. */
     if (order->url && strncmp(order->url, "https:", 6) != 0) {
         call->order.proxy = NULL;
@@ -539,13 +540,28 @@ static void call_start_io(kohomai_client_t *client, kohomai_call_t *call)
     }
 }
 
-/* Forgets the visitor's socket, whose number may soon be another's. */
-static void call_unwatch_io(kohomai_client_t *client, kohomai_call_t *call)
+static void call_watch_io(kohomai_client_t *client, kohomai_call_t *call)
 {
-    if (call->stage == STAGE_WATCHED && call->order.visitor >= 0) {
+    struct epoll_event event = {.events = EPOLLRDHUP, .data.u64 = WATCH_TAG | (uintptr_t)call};
+
+    apr_thread_mutex_lock(client->lock);
+    if (call->order.visitor >= 0) {
+        call->watched = epoll_ctl(client->epoll, EPOLL_CTL_ADD, call->order.visitor, &event) == 0;
+    }
+    apr_thread_mutex_unlock(client->lock);
+}
+
+/* Forgets the visitor's socket: once it is closed, its number may be that of another, which the same
+ * epoll knows for a call's. */
+static void call_unwatch(kohomai_client_t *client, kohomai_call_t *call)
+{
+    apr_thread_mutex_lock(client->lock);
+    if (call->watched) {
         epoll_ctl(client->epoll, EPOLL_CTL_DEL, call->order.visitor, NULL);
     }
+    call->watched = 0;
     call->order.visitor = -1;
+    apr_thread_mutex_unlock(client->lock);
 }
 
 /* on_body_io never hears of what libcurl sends together with the head. */
@@ -562,7 +578,9 @@ static void call_note_sent_io(kohomai_call_t *call)
 /* Takes the call out of libcurl's hands and out of its list. */
 static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
 {
-    call_unwatch_io(client, call);
+    if (call->stage == STAGE_WATCHED) {
+        call_unwatch(client, call);
+    }
     if (call->stage != STAGE_LATER) {
         curl_multi_remove_handle(client->multi, call->easy);
         call_note_sent_io(call);
@@ -573,7 +591,7 @@ static void call_unlink_io(kohomai_client_t *client, kohomai_call_t *call)
 /* Ends a call that nobody waits for, if that cannot lose or double anything. */
 static void call_cancel_io(kohomai_client_t *client, kohomai_call_t *call, const char *detail)
 {
-    call_unwatch_io(client, call);
+    call_unwatch(client, call);
     if (call->stage == STAGE_NONE || (call->order.once && call->reply.maybe_sent)) {
         return;
     }
@@ -623,7 +641,7 @@ static void call_finish_io(kohomai_client_t *client, kohomai_call_t *call, CURLc
 
     if (was_stale_io(call, code)) {
         if (call->stage == STAGE_WATCHED) {
-            call_unwatch_io(client, call);
+            call_unwatch(client, call);
         }
         curl_multi_remove_handle(client->multi, call->easy);
         call_move_io(call, STAGE_NONE);
@@ -745,15 +763,12 @@ static void watch_visitors_io(kohomai_client_t *client)
 
     while (!APR_RING_EMPTY(fresh, kohomai_call_t, link)) {
         kohomai_call_t *call = APR_RING_FIRST(fresh);
-        struct epoll_event event = {.events = EPOLLRDHUP, .data.u64 = WATCH_TAG | (uintptr_t)call};
 
         if (call->started > old) {
             break;
         }
         call_move_io(call, STAGE_WATCHED);
-        if (call->order.visitor >= 0) {
-            epoll_ctl(client->epoll, EPOLL_CTL_ADD, call->order.visitor, &event);
-        }
+        call_watch_io(client, call);
     }
 }
 
@@ -1018,6 +1033,7 @@ void kohomai_call_abandon(kohomai_call_t *call)
 {
     kohomai_client_t *client = call->client;
 
+    call_unwatch(client, call);
     call->next_abandoned = atomic_load(&client->abandoned);
     while (!atomic_compare_exchange_weak(&client->abandoned, &call->next_abandoned, call)) {
     }

@@ -282,8 +282,8 @@ static int conclude(visit_t *visit, kohomai_outcome_e outcome, const char *reaso
         reason = "repeat";
     }
     fallback = kohomai_settings_fallback(visit->settings, outcome);
-    if (outcome == KOHOMAI_UNAVAILABLE) {
-        return_token(visit);
+    if (outcome != KOHOMAI_QUEUED) {
+        return_token(visit); /* no call was made for it */
     }
     note(visit, outcome, reason);
     if (fallback && fallback->pass) {
@@ -522,10 +522,21 @@ static void let_go(visit_t *visit)
     visit->call = NULL;
 }
 
-static int give_up(void *baton)
+static int give_up_nap(void *baton)
 {
     let_go(baton);
     return conclude(baton, KOHOMAI_TIMEOUT, "httpd-timeout");
+}
+
+/* The API was too slow for httpd, if not for us: it may be sick. */
+static int give_up(void *baton)
+{
+    static const kohomai_reply_t late = {.fate = KOHOMAI_TIMED_OUT};
+    visit_t *visit = baton;
+
+    tell_breaker(visit,
+                 kohomai_park_is_woken(visit->ticket) ? kohomai_call_reply(visit->call) : &late);
+    return give_up_nap(visit);
 }
 
 static void drop(void *baton)
@@ -663,7 +674,8 @@ static int look_again(void *baton)
 /* Lets a moment pass: OK, or as post returns. */
 static int nap(visit_t *visit)
 {
-    static const kohomai_story_t story = {.resume = look_again, .give_up = give_up, .drop = drop};
+    static const kohomai_story_t story = {
+        .resume = look_again, .give_up = give_up_nap, .drop = drop};
     apr_interval_time_t pause = visit->naps < 3 ? NAP << visit->naps : NAP_MAX;
     kohomai_order_t order = {.visitor = -1};
     int status;

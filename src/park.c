@@ -303,32 +303,30 @@ static void exchange(conn_rec *c, stall_t *stall)
 }
 
 /* The MPM has closed what it took for the visitor's descriptor. It was ours: its number may be
- * another's by now. The visitor's is ours to close instead. */
-static void take_loss(stall_t *stall)
+ * another's by now. */
+static void take_loss(kohomai_ticket_t *ticket)
 {
-    kohomai_ticket_t *ticket = stall->ticket;
-
     pthread_mutex_lock(&ticket->lock);
     ticket->wakeup = -1;
     ticket->written = 0;
     ticket_turn(ticket, PARKED, BUSY);
     pthread_mutex_unlock(&ticket->lock);
-    close(stall->visitor);
 }
 
-static void exchange_back(conn_rec *c, stall_t *stall)
+/* Returns 0 where the visitor's descriptor is no longer httpd's to close, but ours. */
+static int exchange_back(conn_rec *c, stall_t *stall)
 {
     apr_socket_t *socket = ap_get_conn_socket(c);
     apr_os_sock_t now = -1;
 
     apr_os_sock_get(&now, socket);
-    if (now == stall->ticket->wakeup) {
-        apr_os_sock_put(&socket, &stall->visitor, c->pool);
-    }
-    else {
-        take_loss(stall);
-    }
     stall->exchanged = 0;
+    if (now != stall->ticket->wakeup) {
+        take_loss(stall->ticket);
+        return 0;
+    }
+    apr_os_sock_put(&socket, &stall->visitor, c->pool);
+    return 1;
 }
 
 /* ---- parking ---- */
@@ -509,17 +507,21 @@ static void give_up(conn_rec *c, stall_t *stall)
 void kohomai_park_resume_connection(conn_rec *c, request_rec *r)
 {
     stall_t *stall = stall_of(c);
+    int is_httpds;
 
     (void)r; /* httpd does not know which request it was */
     if (!stall || !stall->exchanged) {
         return;
     }
-    exchange_back(c, stall);
+    is_httpds = exchange_back(c, stall);
     if (!c->sbh) { /* the pool is being cleared under us */
         stall->r = NULL;
         stall->story->drop(stall->baton);
     }
     else if (c->cs->state == CONN_STATE_LINGER) {
         give_up(c, stall);
+    }
+    if (!is_httpds) {
+        close(stall->visitor); /* not before the story has let go of whoever watches it */
     }
 }

@@ -653,6 +653,73 @@ static void an_abandoned_visitor_takes_nobody_along(void **state)
     close(next[0]);
 }
 
+/* Whether any epoll of this process knows a descriptor, as the system tells it. */
+static int is_watched(int fd)
+{
+    char pattern[64], line[256];
+    int found = 0;
+    FILE *lines = popen("cat /proc/$PPID/fdinfo/*", "r");
+
+    assert_non_null(lines);
+    snprintf(pattern, sizeof(pattern), "tfd: %8d ", fd);
+    while (fgets(line, sizeof(line), lines)) {
+        found |= strncmp(line, pattern, strlen(pattern)) == 0;
+    }
+    pclose(lines);
+    return found;
+}
+
+typedef struct {
+    pthread_mutex_t lock;
+    atomic_int is_there;
+} barrier_t;
+
+static void done_at_a_barrier_io(void *baton)
+{
+    barrier_t *barrier = baton;
+
+    atomic_store(&barrier->is_there, 1);
+    pthread_mutex_lock(&barrier->lock);
+    pthread_mutex_unlock(&barrier->lock);
+}
+
+static int is_at_barrier(void *barrier)
+{
+    return atomic_load(&((barrier_t *)barrier)->is_there);
+}
+
+/* Not when the I/O thread comes to it: it may meet the number again before that, as that of a call's own connection. */
+static void an_abandoned_visitor_is_let_go_of_at_once(void **state)
+{
+    world_t *world = *state;
+    barrier_t barrier = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    kohomai_order_t order, nap = {.visitor = -1};
+    kohomai_call_t *busy;
+    char url[256];
+    wait_t wait;
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    wait_init(&wait, 1);
+    order = order_for(&wait, server_url(world->server, "/hang", url));
+    order.visitor = pair[0];
+    send_order(world, &wait, &order);
+    wait_for_arrival(world, 1);
+    sleep_ms(1300);
+    assert_true(is_watched(pair[0]));
+    pthread_mutex_lock(&barrier.lock);
+    busy = kohomai_client_send(world->client, &nap, done_at_a_barrier_io, &barrier);
+    assert_true(eventually(is_at_barrier, &barrier));
+    kohomai_call_abandon(wait.call);
+    assert_false(is_watched(pair[0]));
+    assert_int_equal(wait_told(&wait), 0);
+    pthread_mutex_unlock(&barrier.lock);
+    assert_int_equal(wait_done(&wait), 1);
+    kohomai_call_release(busy);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* A call that was watched, and had to be sent again, is soon another visitor's. */
 static void a_visitor_of_a_call_that_was_repeated_takes_nobody_along(void **state)
 {
@@ -983,6 +1050,7 @@ int main(void)
         IN_A_WORLD(an_abandoned_call_that_may_have_been_sent_goes_on),
         IN_A_WORLD(a_visitor_who_leaves_ends_the_call),
         IN_A_WORLD(an_abandoned_visitor_takes_nobody_along),
+        IN_A_WORLD(an_abandoned_visitor_is_let_go_of_at_once),
         IN_A_WORLD(a_visitor_of_a_call_that_was_repeated_takes_nobody_along),
         IN_A_WORLD(a_client_that_never_called_stops),
         IN_A_WORLD(whoever_waits_is_told_at_the_stop),

@@ -9,7 +9,7 @@ use Kohomai::TestVisitor;
 plan skip_all => 'only a parked visitor is subject to it' if mpm() ne 'event';
 
 my $api = sandbox()->clear;
-my $httpd = start_httpd(size_of(1, 8, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker 2 40s', 'Timeout 1', 'KeepAliveTimeout 30')
+my $httpd = start_httpd(size_of(1, 8, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker Off', 'Timeout 1', 'KeepAliveTimeout 30')
     . handoff('/known', $api->base('hang'), 'KohomaiTimeout 30s')
     . handoff('/page', $api->base('hang'), 'KohomaiTimeout 30s', 'ErrorDocument 504 /cgi-bin/env')
     . handoff('/cgi-bin/env/pass', $api->base('hang'), 'KohomaiTimeout 30s', 'KohomaiFallback timeout pass')
@@ -47,4 +47,12 @@ ok $api->wait_until(sub { $_[0]->connections->{waiting} == 0 }), 'nothing is lef
 is visitor($httpd)->ask(GET => '/plain.txt')->answer->status, 200, 'the server is well';
 
 ends_well($httpd);
+
+# --- The breaker counts it: else an API that hangs would be asked for ever, and each visitor would wait ---------------------------
+$httpd = start_httpd(size_of(1, 8, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker 2 40s', 'Timeout 1')
+    . handoff('/known', $api->base('hang'), 'KohomaiTimeout 30s'));
+is_deeply [map { visitor($httpd)->ask(GET => '/known')->answer->status } 1 .. 3], [504, 504, 503], 'two for whom it was too slow';
+is((outcomes($httpd, '/known', 3))[2], 'unavailable breaker 503', 'are enough');
+ends_well($httpd);
+
 done_testing;
