@@ -109,14 +109,17 @@ $httpd = server(1, 4, 'KohomaiBreaker 1 1h', at('/sick', 'KohomaiRateLimit 3/1h'
 is status('/sick'), 502, 'an API that fails';
 is_deeply [map { status('/sick') } 1 .. 20], [(503) x 20], 'is left alone, and that uses up nothing';
 ends_well($httpd);
-my $outbox = Kohomai::TestOutbox->new;
-$httpd = server(1, 4, 'KohomaiBreaker 1 1h', 'KohomaiOutbox ' . $outbox->path,
-    at('/sick', 'KohomaiRateLimit 3/1h', $new, 'KohomaiRetry 0', 'KohomaiBaseURL http://127.0.0.1:1/api/v1'));
-chmod 0555, $outbox->path;
-is_deeply [map { click('/sick', "lost-$_") } 1 .. 20], [(502) x 20], 'nor does it where the outbox takes nothing';
-is scalar(grep { $_ eq 'failed outbox 502' } outcomes($httpd, '/sick', 20)), 20, 'as the log says';
-chmod 0700, $outbox->path;
-ends_well($httpd);
+if (mpm() ne 'prefork') {    # which has several children, and does not tell when the last of them has looked at its outbox
+    my $outbox = Kohomai::TestOutbox->new;
+    $httpd = server(1, 4, 'KohomaiBreaker 1 1h', 'KohomaiOutbox ' . $outbox->path,
+        at('/sick', 'KohomaiRateLimit 3/1h', $new, 'KohomaiRetry 0', 'KohomaiBaseURL http://127.0.0.1:1/api/v1'));
+    is status('/plain.txt'), 200, 'an outbox that its child has found well';
+    chmod 0555, $outbox->path;
+    is_deeply [map { click('/sick', "lost-$_") } 1 .. 20], [(502) x 20], 'and that takes nothing any more uses up nothing either';
+    is scalar(grep { $_ eq 'failed outbox 502' } outcomes($httpd, '/sick', 20)), 20, 'as the log says';
+    chmod 0700, $outbox->path;
+    ends_well($httpd);
+}
 $httpd = server(1, 4, 'KohomaiBreaker Off', at('/busy', 'KohomaiRateLimit 3/1h', 'KohomaiRetry 0', 'KohomaiBaseURL ' . $api->base('status=429')));
 is_deeply [map { status('/busy') } 1 .. 5], [503, 503, 503, 429, 429], 'an API that is asked, and is busy, has been asked';
 ends_well($httpd);
