@@ -3,7 +3,9 @@
 use strict;
 use warnings;
 use Test::More;
+use Time::HiRes qw(sleep);
 use Kohomai::TestServer;
+use Kohomai::TestVisitor;
 
 my $httpd = start_httpd(<<'END');
 KohomaiAPIKey sandbox-key
@@ -18,7 +20,7 @@ ServerLimit       1
     MinSpareThreads   1
     MaxSpareThreads   8
 </IfModule>
-<LocationMatch "^/(plain|secure|closing|closing-secure|failing|chunked)$">
+<LocationMatch "^/(plain|secure|closing|closing-secure|slow-secure|failing|chunked)$">
     KohomaiHandoff On
     KohomaiJourney 74590868830731162
     KohomaiCAFile  "${KOHOMAI_TLS_CERT}"
@@ -34,6 +36,9 @@ ServerLimit       1
 </Location>
 <Location "/closing-secure">
     KohomaiBaseURL "${KOHOMAI_SANDBOX_TLS}/m/keep-alive=off/api/v1"
+</Location>
+<Location "/slow-secure">
+    KohomaiBaseURL "${KOHOMAI_SANDBOX_TLS}/m/keep-alive=off,slow=5000/api/v1"
 </Location>
 <Location "/failing">
     KohomaiBaseURL "http://127.0.0.1:${KOHOMAI_SANDBOX_PORT}/m/status=500/api/v1"
@@ -62,6 +67,22 @@ is scalar(connections(@closing)), 3, 'where the API closes each connection, each
 my @resumed = visits('/closing-secure', 302, 4);
 is scalar(connections(@resumed)), scalar(@resumed), 'over TLS too';
 is scalar(grep { !$_->{tls_resumed} } @resumed[1 .. $#resumed]), 0, 'but the TLS session is resumed';
+
+# Each of these calls comes while those before it are under way, so it has a connection of its own. A session of TLS 1.3 serves
+# once; one that comes before the next session has arrived, as may happen on a busy machine, has none to resume.
+if (mpm() ne 'prefork') {    # whose one child has one visitor
+    $api->clear;
+    my @together;
+    for my $count (1 .. 4) {
+        push @together, visitor($httpd)->ask(GET => '/slow-secure', headers => [Connection => 'close']);
+        $api->wait_until(sub { $_[0]->connections->{waiting} == $count });
+        sleep 0.2;
+    }
+    is_deeply [map { $_->answer->status } @together], [(302) x 4], 'four at the same time';
+    @resumed = $api->calls;
+    is scalar(connections(@resumed)), 4, 'have a connection each';
+    cmp_ok scalar(grep { $_->{tls_resumed} } @resumed[1 .. 3]), '>=', 2, 'and resume the TLS sessions of one another';
+}
 
 is scalar(connections(visits('/failing', 502, 3))), 1, 'an error of the API costs no connection';
 is scalar(connections(visits('/chunked', 302, 3))), 1, 'nor does an answer in chunks';
