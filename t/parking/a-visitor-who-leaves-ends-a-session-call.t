@@ -9,7 +9,8 @@ use Kohomai::TestVisitor;
 use constant LEAVERS => 4;
 
 my $api = sandbox()->clear;
-my $httpd = start_httpd(size_of(1, 16, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker 3 50s')
+my $httpd = start_httpd(size_of(1, 16, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker 3 50s',
+        'LogFormat "%X %U" left', 'CustomLog "${LOGS}/left_log" left')
     . handoff('/known', $api->base('hang'), 'KohomaiTimeout 50s')
     . handoff('/late',  $api->base('slow=2500'), 'KohomaiTimeout 50s')
     . handoff('/new',   $api->base('slow=3000'), 'KohomaiTimeout 50s', 'KohomaiHandoff register', 'KohomaiLead Email a@b.example'));
@@ -23,6 +24,7 @@ is $api->connections->{waiting}, LEAVERS - 1, 'but no other';
 $_->leave for @visitors;
 ok $api->wait_until(sub { $_[0]->connections->{waiting} == 0 }), 'until all have left';
 is_deeply [map { s/ \d+$//r } outcomes($httpd, '/known', LEAVERS)], [('failed visitor-gone') x LEAVERS], 'the log says so';
+is_deeply [Kohomai::TestHttpd::read_file($httpd->dir . '/logs/left_log') =~ m{^(\S) /known$}mg], [('X') x LEAVERS], 'as does httpd itself, which answered nobody';
 is scalar(my @calls = $api->calls), LEAVERS, 'and nothing was asked twice';
 
 # It is not the API's fault: the breaker has nothing to say.
