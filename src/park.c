@@ -15,6 +15,7 @@
 #include <ap_mmn.h>
 #include <ap_mpm.h>
 #include <apr_portable.h>
+#include <errno.h>
 #include <http_connection.h>
 #include <http_core.h>
 #include <http_protocol.h>
@@ -22,6 +23,7 @@
 #include <mpm_common.h>
 #include <pthread.h>
 #include <scoreboard.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -42,11 +44,11 @@ struct kohomai_ticket_t {
     kohomai_park_t *park;
     atomic_int holders;
     _Atomic(state_e) state;
-    pthread_mutex_t lock;      /* over what follows, for those who are asleep or parked */
-    pthread_cond_t woken_cond; /* wakes who is asleep */
-    int wakeup;                /* eventfd, wakes who is parked; made at first need, -1 before */
-    int written;               /* it was, and must be read before it serves again */
-    apr_time_t since;          /* by steady_now */
+    sem_t woken;          /* wakes who is asleep */
+    pthread_mutex_t lock; /* over what follows, for who is parked */
+    int wakeup;           /* eventfd, wakes who is parked; made at first need, -1 before */
+    int written;          /* it was, and must be read before it serves again */
+    apr_time_t since;     /* by steady_now */
 };
 
 struct kohomai_park_t {
@@ -113,16 +115,12 @@ kohomai_park_t *kohomai_park_create(apr_pool_t *pool)
 static kohomai_ticket_t *ticket_make(kohomai_park_t *park)
 {
     kohomai_ticket_t *ticket = calloc(1, sizeof(*ticket));
-    pthread_condattr_t steady;
 
     if (ticket) {
         ticket->park = park;
         ticket->wakeup = -1;
         pthread_mutex_init(&ticket->lock, NULL);
-        pthread_condattr_init(&steady);
-        pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-        pthread_cond_init(&ticket->woken_cond, &steady);
-        pthread_condattr_destroy(&steady);
+        sem_init(&ticket->woken, 0, 0);
     }
     return ticket;
 }
@@ -211,10 +209,8 @@ void kohomai_park_wake(void *baton)
     case PARKED:
         ring(ticket);
         break;
-    case ASLEEP: /* whoever saw another state has let go of the lock, and waits, from here on */
-        pthread_mutex_lock(&ticket->lock);
-        pthread_mutex_unlock(&ticket->lock);
-        pthread_cond_signal(&ticket->woken_cond);
+    case ASLEEP:
+        sem_post(&ticket->woken);
         break;
     default:
         break;
@@ -238,17 +234,19 @@ static void ticket_sleep(kohomai_ticket_t *ticket, apr_time_t until)
 {
     struct timespec end = {.tv_sec = (time_t)apr_time_sec(until),
                            .tv_nsec = (long)apr_time_usec(until) * 1000};
-    int rc = 0;
+    int rc;
 
-    pthread_mutex_lock(&ticket->lock);
-    if (ticket_turn(ticket, BUSY, ASLEEP)) {
-        while (!kohomai_park_is_woken(ticket) && rc == 0) {
-            rc = until ? pthread_cond_timedwait(&ticket->woken_cond, &ticket->lock, &end)
-                       : pthread_cond_wait(&ticket->woken_cond, &ticket->lock);
-        }
-        ticket_turn(ticket, ASLEEP, BUSY);
+    if (!ticket_turn(ticket, BUSY, ASLEEP)) {
+        return; /* woken already */
     }
-    pthread_mutex_unlock(&ticket->lock);
+    do {
+        rc = until ? sem_clockwait(&ticket->woken, CLOCK_MONOTONIC, &end)
+                   : sem_wait(&ticket->woken);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0 && !ticket_turn(ticket, ASLEEP, BUSY)) {
+        while (sem_wait(&ticket->woken) != 0) { /* woken this moment: the post is under way */
+        }
+    }
 }
 
 /* Sleeps for a moment, if that is likely to be enough. */
