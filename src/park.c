@@ -240,8 +240,8 @@ static void ticket_sleep(kohomai_ticket_t *ticket, apr_time_t until)
         return; /* woken already */
     }
     do {
-        rc = until ? sem_clockwait(&ticket->woken, CLOCK_MONOTONIC, &end)
-                   : sem_wait(&ticket->woken);
+        rc =
+            until ? sem_clockwait(&ticket->woken, CLOCK_MONOTONIC, &end) : sem_wait(&ticket->woken);
     } while (rc != 0 && errno == EINTR);
     if (rc != 0 && !ticket_turn(ticket, ASLEEP, BUSY)) {
         while (sem_wait(&ticket->woken) != 0) { /* woken this moment: the post is under way */
