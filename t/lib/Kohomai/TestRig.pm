@@ -127,7 +127,7 @@ sub start_httpd {
     my ($self) = @_;
     for my $try (1 .. 3) {
         return if $self->try_httpd;
-        last if slurp("$self->{dir}/logs/error_log") . slurp("$self->{dir}/logs/httpd.out") !~ /Address already in use/;
+        last if slurp("$self->{dir}/logs/error_log") . slurp("$self->{dir}/logs/httpd.out") !~ /Address already in use|port \d+ is in use/;
         $self->{ports} = undef;
         $self->publish;
     }
