@@ -37,6 +37,9 @@
 /* Where a call is in the I/O thread's hands. Each stage but the first has a list. */
 typedef enum { STAGE_NONE, STAGE_LATER, STAGE_FRESH, STAGE_WATCHED, STAGES } stage_e;
 
+/* Whether the visitor's socket is watched; it is not watched a second time. */
+typedef enum { WATCH_NOT_YET, WATCH_ON, WATCH_OVER } watch_e;
+
 APR_RING_HEAD(call_list_t, kohomai_call_t);
 
 /* How long a call is under way before its visitor's socket is watched: quick calls, nearly all,
@@ -54,7 +57,7 @@ struct kohomai_call_t {
     kohomai_done_io_fn done;
     void *baton;
     atomic_int holders;
-    int watched; /* the visitor's socket is; the client's lock guards this and order.visitor */
+    watch_e watch; /* over order.visitor, if there is one; guarded by the client's lock */
     /* What follows is the I/O thread's. */
     APR_RING_ENTRY(kohomai_call_t) link;
     stage_e stage;
@@ -226,7 +229,8 @@ static void call_fill(kohomai_call_t *call, const kohomai_order_t *order)
     call->reply = (kohomai_reply_t){.fate = KOHOMAI_STOPPED, .body = "", .detail = ""};
     call->stage = STAGE_NONE;
     call->body_read = call->headers_read = call->answer_len = 0;
-    call->overflow = call->again = call->watched = 0;
+    call->overflow = call->again = 0;
+    call->watch = WATCH_NOT_YET;
     /* What goes out in the clear, key and all, is for no proxy to read. */
     if (order->url && strncmp(order->url, "https:", 6) != 0) {
         call->order.proxy = NULL;
@@ -544,9 +548,13 @@ static void call_watch_io(kohomai_client_t *client, kohomai_call_t *call)
 {
     struct epoll_event event = {.events = EPOLLRDHUP, .data.u64 = WATCH_TAG | (uintptr_t)call};
 
+    if (call->order.visitor < 0) {
+        return;
+    }
     apr_thread_mutex_lock(client->lock);
-    if (call->order.visitor >= 0) {
-        call->watched = epoll_ctl(client->epoll, EPOLL_CTL_ADD, call->order.visitor, &event) == 0;
+    if (call->watch == WATCH_NOT_YET &&
+        epoll_ctl(client->epoll, EPOLL_CTL_ADD, call->order.visitor, &event) == 0) {
+        call->watch = WATCH_ON;
     }
     apr_thread_mutex_unlock(client->lock);
 }
@@ -555,12 +563,14 @@ static void call_watch_io(kohomai_client_t *client, kohomai_call_t *call)
  * epoll knows for a call's. */
 static void call_unwatch(kohomai_client_t *client, kohomai_call_t *call)
 {
+    if (call->order.visitor < 0) {
+        return; /* and the lock may be held by whom the stop of a child has interrupted */
+    }
     apr_thread_mutex_lock(client->lock);
-    if (call->watched) {
+    if (call->watch == WATCH_ON) {
         epoll_ctl(client->epoll, EPOLL_CTL_DEL, call->order.visitor, NULL);
     }
-    call->watched = 0;
-    call->order.visitor = -1;
+    call->watch = WATCH_OVER;
     apr_thread_mutex_unlock(client->lock);
 }
 

@@ -528,14 +528,19 @@ static int give_up_nap(void *baton)
     return conclude(baton, KOHOMAI_TIMEOUT, "httpd-timeout");
 }
 
-/* The API was too slow for httpd, if not for us: it may be sick. */
+/* The API was too slow for httpd, if not for us: it may be sick. A try that had yet to wait for its
+ * time tells nothing. */
 static int give_up(void *baton)
 {
     static const kohomai_reply_t late = {.fate = KOHOMAI_TIMED_OUT};
     visit_t *visit = baton;
 
-    tell_breaker(visit,
-                 kohomai_park_is_woken(visit->ticket) ? kohomai_call_reply(visit->call) : &late);
+    if (kohomai_park_is_woken(visit->ticket)) {
+        tell_breaker(visit, kohomai_call_reply(visit->call));
+    }
+    else if (visit->not_before <= apr_time_now()) {
+        tell_breaker(visit, &late);
+    }
     return give_up_nap(visit);
 }
 

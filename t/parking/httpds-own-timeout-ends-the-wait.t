@@ -55,4 +55,13 @@ is_deeply [map { visitor($httpd)->ask(GET => '/known')->answer->status } 1 .. 3]
 is((outcomes($httpd, '/known', 3))[2], 'unavailable breaker 503', 'are enough');
 ends_well($httpd);
 
+# But not for a second try that had yet to wait until the API wished to be asked again.
+$api->clear;
+$httpd = start_httpd(size_of(1, 8, 'KohomaiAPIKey sandbox-key', 'KohomaiBreaker 2 40s', 'Timeout 1')
+    . handoff('/known', $api->base('status=429', 'retry-after=20'), 'KohomaiTimeout 50s', 'KohomaiRetry 1'));
+is visitor($httpd)->ask(GET => '/known')->answer->status, 504, 'who waits for that has had one call';
+is visitor($httpd)->ask(GET => '/known')->answer->status, 503, 'so the next one is asked for, too, whose call is the second that fails';
+is scalar(my @busy = $api->calls), 2, 'as the API knows';
+ends_well($httpd);
+
 done_testing;
