@@ -80,8 +80,9 @@ sub record ($base, $email, %more) {
 # Waits until counts() is that; returns what it was last.
 sub wait_for ($self, $counts, $seconds = PATIENCE) {
     my $end = time + $seconds;
-    sleep 0.05 while $self->counts ne $counts && time < $end;
-    return $self->counts;
+    my $now;
+    sleep 0.05 while ($now = $self->counts) ne $counts && time < $end;
+    return $now;
 }
 
 # Waits until nothing waits or is being sent; returns how many records do so still.
