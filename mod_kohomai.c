@@ -81,6 +81,9 @@ static apr_status_t turn(int state, void *data, apr_pool_t *pool)
     if (state == AP_WATCHDOG_STATE_RUNNING && child.courier) {
         kohomai_courier_run(child.courier);
     }
+    if (state == AP_WATCHDOG_STATE_STOPPING && child.courier) {
+        kohomai_courier_stop(child.courier, 0); /* the child may linger; its successor delivers */
+    }
     return APR_SUCCESS;
 }
 
